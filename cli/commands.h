@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs of `berth`, one file each. They print to stdout and return what went wrong; main prints that and
+// sets the exit code.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "cli/connection.h"
+
+namespace berth::cli {
+
+enum class Output { kTable, kJson };
+
+absl::Status ShowVersion(Connection& daemon);
+absl::Status ListContainers(Connection& daemon, bool all, Output output);
+absl::Status ListPods(Connection& daemon, Output output);
+absl::Status ListImages(Connection& daemon, Output output);
+// Progress goes to stderr when it is a terminal.
+absl::Status Import(Connection& daemon, const std::string& file, const std::string& reference);
+
+struct RunOptions {
+  std::string pod_file, container_file;  // JSON as crictl takes it
+  std::string handler;
+  bool wait = false;    // until the container ended; the exit code becomes ours
+  bool remove = false;  // with wait: remove the pod afterwards
+};
+absl::Status Run(Connection& daemon, const RunOptions& options, int* exit_code);
+
+struct LogOptions {
+  std::string id;
+  bool follow = false;
+  bool timestamps = false;
+  std::int64_t tail = -1;  // lines; -1: all
+};
+absl::Status Logs(Connection& daemon, const LogOptions& options);
+
+absl::Status Explain(Connection& daemon, const std::string& id);
+// `failures`: how many checks found something broken.
+absl::Status Doctor(Connection& daemon, int* failures);
+
+}  // namespace berth::cli

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// berth: the operator's program. Exit codes: 0 done; 1 it failed (one line on stderr says why); 2 wrong use;
+// `run --wait` gives the container's own.
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+
+namespace {
+
+constexpr char kDefaultEndpoint[] = "/run/berth/berth.sock";
+constexpr int kFailed = 1;
+constexpr int kWrongUse = 2;
+
+int Report(const absl::Status& status, const std::string& endpoint) {
+  if (status.ok()) return 0;
+  std::string text = berth::cli::Printable(std::string(status.message()));
+  if (absl::IsUnavailable(status)) {
+    absl::StrAppend(&text, "\nberthd does not answer at ", endpoint,
+                    ": is it running, are you root, is --endpoint right?");
+  }
+  std::cerr << "berth: " << text << "\n";
+  return kFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"berth: look at, feed and explain the berth container runtime"};
+  app.require_subcommand(1);
+  const char* from_env = std::getenv("BERTH_ENDPOINT");
+  std::string endpoint = from_env != nullptr ? from_env : kDefaultEndpoint;
+  app.add_option("-e,--endpoint", endpoint, "socket of berthd (or BERTH_ENDPOINT)")->capture_default_str();
+
+  std::string output_name = "table";
+  bool all = false;
+  std::string file;
+  std::string reference;
+  std::string id;
+  berth::cli::RunOptions run_options;
+  berth::cli::LogOptions log_options;
+
+  auto* version = app.add_subcommand("version", "versions of this program and of the daemon");
+  auto* ps = app.add_subcommand("ps", "list containers");
+  ps->add_flag("-a,--all", all, "also those that do not run");
+  auto* pods = app.add_subcommand("pods", "list pods");
+  auto* images = app.add_subcommand("images", "list images");
+  for (auto* list : {ps, pods, images})
+    list->add_option("-o,--output", output_name, "table or json")->check(CLI::IsMember({"table", "json"}));
+  auto* import =
+      app.add_subcommand("import", "import images from a tar of an OCI layout or of `docker save`");
+  import->add_option("FILE", file, "the archive")->required()->check(CLI::ExistingFile);
+  import->add_option("--name", reference, "name for an image that the archive gives none");
+  auto* run = app.add_subcommand("run", "run a pod with one container, from JSON files as crictl takes them");
+  run->add_option("POD", run_options.pod_file, "pod sandbox configuration")
+      ->required()
+      ->check(CLI::ExistingFile);
+  run->add_option("CONTAINER", run_options.container_file, "container configuration")
+      ->required()
+      ->check(CLI::ExistingFile);
+  run->add_option("--handler", run_options.handler, "runtime handler; default: the node's");
+  run->add_flag("--wait", run_options.wait, "wait for the container's end and exit with its code");
+  run->add_flag("--rm", run_options.remove, "with --wait: remove the pod afterwards");
+  auto* logs = app.add_subcommand("logs", "print a container's log");
+  logs->add_option("ID", log_options.id, "container")->required();
+  logs->add_flag("-f,--follow", log_options.follow, "go on until the container ends");
+  logs->add_flag("-t,--timestamps", log_options.timestamps, "with the time of each line");
+  logs->add_option("--tail", log_options.tail, "only the last lines")->check(CLI::NonNegativeNumber);
+  auto* explain = app.add_subcommand("explain", "how a container or pod lives, or lived and died");
+  explain->add_option("ID", id, "container or pod")->required();
+  auto* doctor = app.add_subcommand("doctor", "what this host can and cannot do, with remedies");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kWrongUse;
+  }
+
+  berth::cli::Connection daemon(endpoint);
+  const auto output = output_name == "json" ? berth::cli::Output::kJson : berth::cli::Output::kTable;
+  int exit_code = 0;
+  absl::Status status;
+  if (version->parsed()) status = berth::cli::ShowVersion(daemon);
+  if (ps->parsed()) status = berth::cli::ListContainers(daemon, all, output);
+  if (pods->parsed()) status = berth::cli::ListPods(daemon, output);
+  if (images->parsed()) status = berth::cli::ListImages(daemon, output);
+  if (import->parsed()) status = berth::cli::Import(daemon, file, reference);
+  if (run->parsed()) status = berth::cli::Run(daemon, run_options, &exit_code);
+  if (logs->parsed()) status = berth::cli::Logs(daemon, log_options);
+  if (explain->parsed()) status = berth::cli::Explain(daemon, id);
+  if (doctor->parsed()) {
+    int failures = 0;
+    status = berth::cli::Doctor(daemon, &failures);
+    if (failures > 0) exit_code = kFailed;
+  }
+  const int failed = Report(status, endpoint);
+  return failed != 0 ? failed : exit_code;
+}
