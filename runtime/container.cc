@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/container.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/fault.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "runtime/pod.h"
+
+namespace berth::runtime {
+
+Container::Container(Core& core, std::shared_ptr<Pod> pod, ContainerRecord record)
+    : core_(core),
+      id_(record.status.id),
+      pod_(std::move(pod)),
+      places_(core.options, record.status.pod_id, record.status.id),
+      record_(std::move(record)) {
+  if (record_.init.pid > 0) {
+    if (auto pidfd = base::OpenProcess(record_.init); pidfd.ok()) init_pidfd_ = std::move(*pidfd);
+  }
+}
+
+ContainerRecord Container::record() const {
+  const std::lock_guard lock(mutex_);
+  return record_;
+}
+
+std::shared_ptr<const ContainerStatus> Container::status() const {
+  const std::lock_guard lock(mutex_);
+  return std::make_shared<ContainerStatus>(record_.status);
+}
+
+ContainerState Container::state() const {
+  const std::lock_guard lock(mutex_);
+  return record_.status.state;
+}
+
+absl::Status Container::Change(const std::function<void(ContainerRecord&)>& change) {
+  {
+    const std::lock_guard lock(mutex_);
+    change(record_);
+  }
+  // The newest record is written, whoever's turn it is: an older one never overwrites it.
+  return core_.options.store->Write(
+      [this](store::Transaction& transaction) { return transaction.UpdateContainer(id_, Encode(record())); });
+}
+
+void Container::Show() { core_.table.Put(status()); }
+
+void Container::Began(const base::ProcessIdentity& init, std::int64_t started_at) {
+  auto pidfd = base::OpenProcess(init);
+  {
+    const std::lock_guard lock(mutex_);
+    if (record_.status.state == ContainerState::kExited) return;
+    if (pidfd.ok()) init_pidfd_ = std::move(*pidfd);
+  }
+  const auto saved = Change([&](ContainerRecord& record) {
+    if (record.status.state == ContainerState::kExited) return;
+    record.stage = ContainerStage::kRunning;
+    record.init = init;
+    record.status.state = ContainerState::kRunning;
+    record.status.pid = init.pid;
+    record.status.started_at = started_at;
+  });
+  if (!saved.ok())
+    base::LogError("could not save that a container runs", {{"container", id_}, {"error", saved}});
+  Show();
+}
+
+void Container::Ended(const monitor::ExitRecord& end) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (record_.status.state == ContainerState::kExited) return;
+  }
+  const auto saved = Change([&](ContainerRecord& record) {
+    if (record.status.state == ContainerState::kExited) return;
+    record.stage = ContainerStage::kExited;
+    record.status.state = ContainerState::kExited;
+    record.status.pid = 0;
+    if (end.started_at != 0) record.status.started_at = end.started_at;
+    // kubelet wants a start time of everything that is not CREATED, also of what never ran.
+    if (record.status.started_at == 0) record.status.started_at = end.finished_at;
+    record.status.exit = ContainerExit{end.exit_code, end.reason, end.message, end.finished_at};
+  });
+  // The exit record is on disk; the database may lag: recovery reads the file first.
+  if (!saved.ok())
+    base::LogError("could not save how a container ended", {{"container", id_}, {"error", saved}});
+  Show();
+  base::LogInfo("container ended", {{"container", id_},
+                                    {"pod", pod_->id()},
+                                    {"exit_code", end.exit_code},
+                                    {"reason", end.reason},
+                                    {"message", end.message}});
+  const std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+bool Container::ReadEnd() {
+  auto end = monitor::ReadExitRecord(places_.record_dir, places_.state);
+  if (!end.ok()) {
+    if (!base::IsGone(end.error().err))
+      base::LogError("unreadable exit record", {{"container", id_}, {"error", end.error().Message()}});
+    return false;
+  }
+  Ended(*end);
+  return true;
+}
+
+void Container::EndWithoutMonitor(const std::string& why) {
+  const ContainerRecord now = record();
+  monitor::ExitRecord end;
+  end.container_id = id_;
+  end.pod_id = pod_->id();
+  end.pid = now.status.pid;
+  end.boot_id = base::BootId();
+  end.started_at = now.status.started_at;
+  end.finished_at = std::max(base::RealtimeNs(), now.status.started_at);
+  end.duration_ns = now.status.started_at == 0 ? 0 : end.finished_at - now.status.started_at;
+  end.exit_code = 137;
+  end.reason = "Error";
+  end.message = why;
+  if (const int pidfd = init_pidfd(); pidfd >= 0 && why == "monitor lost") {
+    // Linux 6.15 and later tells the status to any holder of a pidfd that was opened in time.
+    if (auto status = base::PidfdExitStatus(pidfd); status.ok()) {
+      end.exit_code = status->ShellCode();
+      end.signaled = status->signaled;
+      end.signal = status->signaled ? status->code : 0;
+      end.reason = end.exit_code == 0 ? "Completed" : "Error";
+      end.message = "monitor lost; exit status from the kernel";
+    }
+  }
+  BERTH_FAULT_POINT("runtime.exit_record_without_monitor");
+  const std::string path = places_.record_dir + "/" + monitor::kExitRecordName;
+  (void)base::MakeDirs(places_.record_dir);
+  if (auto written = base::WriteFileDurable(path, monitor::ToJson(end)); !written.ok()) {
+    base::LogError("could not write an exit record",
+                   {{"container", id_}, {"error", written.error().Message()}});
+  }
+  Ended(end);
+}
+
+bool Container::WaitEnded(base::Deadline deadline) const {
+  std::unique_lock lock(mutex_);
+  const auto ended = [this] { return record_.status.state == ContainerState::kExited; };
+  if (deadline.never()) {
+    changed_.wait(lock, ended);
+    return true;
+  }
+  return changed_.wait_for(
+      lock, std::chrono::nanoseconds(std::max<std::int64_t>(deadline.at_ns() - base::MonotonicNs(), 0)),
+      ended);
+}
+
+bool Container::WaitGrace(base::Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  if (!grace_until_ns_ || deadline.at_ns() < *grace_until_ns_) {
+    grace_until_ns_ = deadline.at_ns();
+    changed_.notify_all();  // those with a longer grace look again
+  }
+  while (record_.status.state != ContainerState::kExited) {
+    const std::int64_t left = *grace_until_ns_ - base::MonotonicNs();
+    if (left <= 0) return false;
+    changed_.wait_for(lock, std::chrono::nanoseconds(left));
+  }
+  return true;
+}
+
+bool Container::ClaimSignal() {
+  const std::lock_guard lock(mutex_);
+  return !std::exchange(signalled_, true);
+}
+
+void Container::ReleaseSignal() {
+  const std::lock_guard lock(mutex_);
+  signalled_ = false;
+}
+
+int Container::init_pidfd() const {
+  const std::lock_guard lock(mutex_);
+  return init_pidfd_.get();
+}
+
+}  // namespace berth::runtime

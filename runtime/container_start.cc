@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "absl/strings/str_cat.h"
+#include "base/fault.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "runtime/managers.h"
+#include "runtime/monitors.h"
+#include "runtime/pod_cgroup.h"
+
+namespace berth::runtime {
+namespace {
+
+constexpr std::int64_t kBusyNs = 100 * base::kSecondNs;
+constexpr std::int64_t kConnectNs = 10 * base::kSecondNs;
+constexpr std::int64_t kStartNs = 100 * base::kSecondNs;  // below kubelet's two minutes
+
+std::string DirName(const std::string& path) { return path.substr(0, path.find_last_of('/')); }
+
+absl::StatusOr<monitor::StartRequest> Request(Core& core, Container& container) {
+  const ContainerRecord record = container.record();
+  const PodRecord pod = container.pod()->record();
+  const oci::Handler* handler = core.options.handlers->Find(pod.handler);
+  if (handler == nullptr || !handler->usable)
+    return absl::FailedPreconditionError(
+        absl::StrCat("the pod's runtime handler '", pod.handler, "' does not work any more"));
+  const ContainerConfig& config = record.status.config;
+  monitor::StartRequest request;
+  request.container_id = container.id();
+  request.bundle = container.places().state;
+  request.runtime = handler->path;
+  request.runtime_root = container.pod()->places().runtime_root;
+  request.runtime_args = handler->args;
+  request.hide_mount = handler->hide_mount;
+  request.log_path = record.status.log_path;
+  request.tty = config.tty;
+  request.stdin_open = config.stdin_open;
+  request.stdin_once = config.stdin_once;
+  request.record_dir = container.places().record_dir;
+  request.fallback_dir = container.places().state;
+  request.run_dir = container.places().state;
+  request.cgroup = record.status.cgroup;
+  request.pod_cgroup = pod.status.cgroup;
+  if (config.resources.memory_limit_bytes.value_or(0) > 0)
+    request.memory_limit_bytes = config.resources.memory_limit_bytes;
+  return request;
+}
+
+}  // namespace
+
+absl::Status StartContainer(Core& core, Container& container) {
+  auto activity = container.activity().Begin("start", base::Deadline::After(kBusyNs));
+  if (!activity.ok()) return activity.status();
+  const ContainerRecord before = container.record();
+  if (before.status.state != ContainerState::kCreated) {
+    const char* state = before.status.state == ContainerState::kRunning ? "running" : "exited";
+    return absl::FailedPreconditionError(
+        absl::StrCat("container '", container.id(), "' is ", state, ", not created"));
+  }
+  if (!container.pod()->ready())
+    return absl::FailedPreconditionError(absl::StrCat("pod '", container.pod()->id(), "' is not ready"));
+  BERTH_ASSIGN_OR_RETURN(const auto request, Request(core, container));
+  BERTH_RETURN_IF_ERROR(base::Annotate(base::ToStatus(base::MakeDirs(DirName(request.log_path), 0755)),
+                                       "make the log directory"));
+  BERTH_ASSIGN_OR_RETURN(auto monitor, container.pod()->Monitor(base::Deadline::After(kConnectNs)));
+  BERTH_RETURN_IF_ERROR(
+      container.Change([](ContainerRecord& record) { record.stage = ContainerStage::kStarting; }));
+  BERTH_FAULT_POINT("runtime.start");
+  auto started = monitor->Start(request, base::Deadline::After(kStartNs));
+  BERTH_FAULT_POINT("runtime.started");
+  if (started.ok()) {
+    container.Began({started->pid, started->start_ticks, base::BootId()}, started->started_at);
+    return absl::OkStatus();
+  }
+  if (absl::IsAborted(started.status()) && container.ReadEnd()) {
+    // The container is EXITED with StartError: kubelet's back-off counts from its finish time.
+    UpdatePodLimits(*container.pod());
+    (void)monitor->Forget(container.id(), base::Deadline::After(kConnectNs));
+    return absl::UnknownError(absl::StrCat("cannot start container '", before.status.config.metadata.name,
+                                           "': ", container.status()->exit->message));
+  }
+  if (absl::IsUnavailable(started.status())) {
+    // The monitor went away in the middle: nobody may think that this container can still begin.
+    EndLostContainer(core, container);
+  }
+  return base::WithCode(absl::StatusCode::kInternal, started.status(), "start the container");
+}
+
+}  // namespace berth::runtime

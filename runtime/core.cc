@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/core.h"
+
+#include "absl/strings/str_cat.h"
+#include "runtime/container.h"
+#include "runtime/pod.h"
+
+namespace berth::runtime {
+namespace {
+// Work blocks in plugins, monitors and graces: the limit is there for a node gone mad, not for a full one.
+constexpr int kMaxThreads = 512;
+constexpr std::int64_t kUnclaimedLifeNs = 240 * base::kSecondNs;  // design.md, rule 4: four minutes
+}  // namespace
+
+Core::Core(Options given)
+    : options(std::move(given)), executor(kMaxThreads), operations(executor, timers, kUnclaimedLifeNs) {}
+
+Core::~Core() {
+  // Connections first: no event begins after this; then the work that is under way; then what it worked on.
+  for (const auto& pod : Pods()) pod->Disconnect();
+  executor.Stop();
+}
+
+std::shared_ptr<Pod> Core::FindPod(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  const auto at = pods_.find(id);
+  return at == pods_.end() ? nullptr : at->second;
+}
+
+std::shared_ptr<Container> Core::FindContainer(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  const auto at = containers_.find(id);
+  return at == containers_.end() ? nullptr : at->second;
+}
+
+std::vector<std::shared_ptr<Pod>> Core::Pods() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Pod>> pods;
+  for (const auto& [id, pod] : pods_) pods.push_back(pod);
+  return pods;
+}
+
+void Core::Add(const std::shared_ptr<Pod>& pod) {
+  const std::lock_guard lock(mutex_);
+  pods_[pod->id()] = pod;
+}
+
+void Core::Add(const std::shared_ptr<Container>& container) {
+  const std::lock_guard lock(mutex_);
+  containers_[container->id()] = container;
+}
+
+void Core::ErasePod(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  pods_.erase(id);
+}
+
+void Core::EraseContainer(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  containers_.erase(id);
+}
+
+PodPlaces::PodPlaces(const Options& options, const std::string& pod_id)
+    : root(absl::StrCat(options.root, "/pods/", pod_id)),
+      state(absl::StrCat(options.state, "/pods/", pod_id)),
+      pins(state + "/ns"),
+      shm(state + "/shm"),
+      resolv_conf(state + "/resolv.conf"),
+      hosts(state + "/hosts"),
+      hostname(state + "/hostname"),
+      runtime_root(state + "/runtime"),
+      monitor_log(state + "/monitor.log") {}
+
+ContainerPlaces::ContainerPlaces(const Options& options, const std::string& pod_id,
+                                 const std::string& container_id)
+    : record_dir(absl::StrCat(options.root, "/pods/", pod_id, "/containers/", container_id)),
+      state(absl::StrCat(options.state, "/pods/", pod_id, "/containers/", container_id)) {}
+
+}  // namespace berth::runtime

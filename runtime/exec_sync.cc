@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "base/fault.h"
+#include "base/files.h"
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "runtime/bundle.h"
+#include "runtime/managers.h"
+
+namespace berth::runtime {
+namespace {
+
+// The client refuses messages above 16 MiB, all fields together.
+constexpr std::size_t kOutputCap = (16 << 20) - (64 << 10);
+constexpr std::int64_t kBeginNs = 60 * base::kSecondNs;
+constexpr std::int64_t kKillNs = 10 * base::kSecondNs;
+
+struct Stream {
+  base::UniqueFd read;
+  base::UniqueFd write;
+  std::string* into = nullptr;
+};
+
+absl::StatusOr<Stream> MakeStream(std::string* into) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return base::SyscallError(errno, "pipe2");
+  Stream stream{base::UniqueFd(ends[0]), base::UniqueFd(ends[1]), into};
+  // Only our end: the program gets an ordinary blocking pipe.
+  if (::fcntl(stream.read.get(), F_SETFL, O_NONBLOCK) != 0) return base::SyscallError(errno, "fcntl");
+  return stream;
+}
+
+// Takes what is there; what is above the cap is read and dropped, so that the program never stalls.
+void Drain(Stream& stream, std::size_t* room) {
+  char buffer[65536];
+  while (stream.read.valid()) {
+    const ssize_t got = ::read(stream.read.get(), buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) {
+      stream.read.Reset();
+      return;
+    }
+    const std::size_t kept = std::min(*room, static_cast<std::size_t>(got));
+    stream.into->append(buffer, kept);
+    *room -= kept;
+  }
+}
+
+class Exec {
+ public:
+  Exec(Container& container, std::string id) : container_(container), id_(std::move(id)) {}
+
+  absl::Status Begin(const std::vector<std::string>& command) {
+    BERTH_ASSIGN_OR_RETURN(const nlohmann::json spec, ReadBundle(container_));
+    const nlohmann::json process = oci::BuildExecProcess(spec, command, /*tty=*/false);
+    std::string text;
+    try {
+      text = process.dump();
+    } catch (const nlohmann::json::exception&) {
+      return absl::InvalidArgumentError("the command is not UTF-8: the OCI runtime takes JSON only");
+    }
+    const std::string file = absl::StrCat(container_.places().state, "/exec-", base::ShortId(id_), ".json");
+    BERTH_RETURN_IF_ERROR(base::ToStatus(base::WriteFile(file, text)));
+    const absl::Cleanup erase = [&] { ::unlink(file.c_str()); };
+    BERTH_ASSIGN_OR_RETURN(out_, MakeStream(&result_.out));
+    BERTH_ASSIGN_OR_RETURN(err_, MakeStream(&result_.err));
+    BERTH_ASSIGN_OR_RETURN(monitor_, container_.pod()->Monitor(base::Deadline::After(kBeginNs)));
+    container_.pod()->ExpectExec(id_);
+    BERTH_FAULT_POINT("runtime.exec");
+    const monitor::ExecRequest request{container_.id(), id_, file, /*tty=*/false, /*has_stdin=*/false};
+    auto begun =
+        monitor_->Exec(request, {out_.write.get(), err_.write.get()}, base::Deadline::After(kBeginNs));
+    out_.write.Reset();
+    err_.write.Reset();
+    if (!begun.ok()) {
+      container_.pod()->ForgetExec(id_);
+      if (absl::IsDeadlineExceeded(begun.status()))
+        (void)monitor_->ExecKill(id_, base::Deadline::After(kKillNs));
+      return begun.status();
+    }
+    return absl::OkStatus();
+  }
+
+  // True when it ended; false when the deadline passed or the caller left (`wake` readable).
+  bool WaitEnd(base::Deadline deadline, int wake) {
+    const int ended = container_.pod()->ExecEventFd(id_);
+    for (;;) {
+      pollfd fds[] = {
+          {ended, POLLIN, 0}, {out_.read.get(), POLLIN, 0}, {err_.read.get(), POLLIN, 0}, {wake, POLLIN, 0}};
+      const int ready = ::poll(fds, 4, deadline.PollMs());
+      if (ready < 0 && errno == EINTR) continue;
+      if (fds[1].revents != 0) Drain(out_, &room_);
+      if (fds[2].revents != 0) Drain(err_, &room_);
+      if (fds[0].revents != 0) {
+        // What it wrote before it ended is in the pipes already; a grandchild that keeps them open is not
+        // waited for.
+        Drain(out_, &room_);
+        Drain(err_, &room_);
+        return true;
+      }
+      if (fds[3].revents != 0 || deadline.Passed()) return false;
+    }
+  }
+
+  absl::StatusOr<ExecResult> Take() {
+    auto end = container_.pod()->WaitExec(id_, base::Deadline::After(kKillNs));
+    if (!end.ok()) return end.status();
+    result_.exit_code = end->exit_code;
+    return std::move(result_);
+  }
+
+  absl::Status Kill() {
+    BERTH_FAULT_POINT("runtime.exec_kill");
+    const auto killed = monitor_->ExecKill(id_, base::Deadline::After(kKillNs));
+    auto end = container_.pod()->WaitExec(id_, base::Deadline::After(kKillNs));
+    if (!end.ok()) container_.pod()->ForgetExec(id_);
+    if (!killed.ok() && !absl::IsNotFound(killed)) return killed;
+    return absl::IsUnavailable(end.status()) ? absl::OkStatus() : end.status();
+  }
+
+ private:
+  Container& container_;
+  const std::string id_;
+  std::shared_ptr<monitor::Client> monitor_;
+  Stream out_, err_;
+  std::size_t room_ = kOutputCap;
+  ExecResult result_;
+};
+
+}  // namespace
+
+absl::StatusOr<ExecResult> ExecSync(Core&, Container& container, const std::vector<std::string>& command,
+                                    std::int64_t timeout_s, const Caller& caller) {
+  if (command.empty()) return absl::InvalidArgumentError("cmd is empty");
+  if (timeout_s < 0) return absl::InvalidArgumentError("timeout is negative");
+  if (container.state() != ContainerState::kRunning)
+    return absl::FailedPreconditionError(absl::StrCat("container '", container.id(), "' is not running"));
+
+  // Readable when the caller has gone; shared with a callback that may come late.
+  const auto wake = std::make_shared<base::UniqueFd>(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  int handle = 0;
+  if (caller.cancellation != nullptr)
+    handle = caller.cancellation->Subscribe([wake] { (void)::eventfd_write(wake->get(), 1); });
+  const absl::Cleanup unsubscribe = [&] {
+    if (handle != 0) caller.cancellation->Unsubscribe(handle);
+  };
+
+  const base::Deadline deadline =
+      timeout_s == 0 ? base::Deadline::Never() : base::Deadline::After(timeout_s * base::kSecondNs);
+  Exec exec(container, base::NewId());
+  if (auto begun = exec.Begin(command); !begun.ok()) {
+    if (container.state() != ContainerState::kRunning)
+      return absl::FailedPreconditionError(
+          absl::StrCat("container '", container.id(), "' is not running any more"));
+    return begun.code() == absl::StatusCode::kAborted
+               ? absl::UnknownError(absl::StrCat("exec: ", begun.message()))
+               : begun;
+  }
+  if (exec.WaitEnd(deadline, wake->get())) return exec.Take();
+  const bool left = !deadline.Passed();
+  const absl::Status killed = exec.Kill();
+  if (!killed.ok())
+    base::LogWarning("an exec could not be ended", {{"container", container.id()}, {"error", killed}});
+  if (left) return absl::CancelledError("the caller left; the command was ended");
+  return absl::DeadlineExceededError(
+      absl::StrCat("command '", command.front(), "' timed out after ", timeout_s, " s and was ended"));
+}
+
+}  // namespace berth::runtime

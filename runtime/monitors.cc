@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/monitors.h"
+
+#include <poll.h>
+
+#include <csignal>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "runtime/pod_cgroup.h"
+
+namespace berth::runtime {
+namespace {
+
+constexpr std::int64_t kQuickNs = 10 * base::kSecondNs;
+constexpr int kMonitorOomScore = -999;  // best effort: without CAP_SYS_RESOURCE it stays what it was
+
+std::string Under(const std::string& root, const std::string& path) {
+  return root == "/" ? "/" + path : root + "/" + path;
+}
+
+}  // namespace
+
+std::string HolderCgroup(const Options& options, const std::string& pod_id) {
+  return Under(options.cgroup_root, "berth-pause/" + pod_id);
+}
+
+absl::StatusOr<monitor::LaunchOptions> MonitorLaunchOptions(Core& core, const Pod& pod) {
+  BERTH_ASSIGN_OR_RETURN(
+      auto cgroup,
+      base::ToStatusOr(core.options.cgroups->At(Under(core.options.cgroup_root, "berth-monitors"))));
+  BERTH_RETURN_IF_ERROR(base::ToStatusOr(cgroup->Create()).status());
+  monitor::LaunchOptions options;
+  options.program = core.options.monitor_program;
+  options.pod_id = pod.id();
+  options.pod_dir = pod.places().state;
+  options.log_file = pod.places().monitor_log;
+  options.cgroup_procs = cgroup->ProcsFiles();
+  options.oom_score_adj = kMonitorOomScore;
+  return options;
+}
+
+void AfterExit(Container& container) {
+  if (!container.ReadEnd()) return;
+  const auto& pod = container.pod();
+  if (const auto monitor = pod->ConnectedMonitor(); monitor != nullptr) {
+    const auto forgotten = monitor->Forget(container.id(), base::Deadline::After(kQuickNs));
+    if (!forgotten.ok() && !absl::IsNotFound(forgotten))
+      base::LogDebug("monitor did not forget", {{"container", container.id()}, {"error", forgotten}});
+  }
+  UpdatePodLimits(*pod);
+}
+
+void EndLostContainer(Core& core, Container& container) {
+  const ContainerRecord now = container.record();
+  if (container.ReadEnd()) return;
+  bool by_itself = false;
+  if (const int pidfd = container.init_pidfd(); pidfd >= 0) by_itself = base::PidfdExited(pidfd);
+  if (auto cgroup = core.options.cgroups->At(now.status.cgroup); cgroup.ok()) {
+    const auto killed = (*cgroup)->KillAll(base::Deadline::After(kQuickNs));
+    if (!killed.ok())
+      base::LogError("could not end a container whose monitor is lost",
+                     {{"container", container.id()}, {"error", killed.error().Message()}});
+    if (auto removed = (*cgroup)->Remove(); !removed.ok())
+      base::LogWarning("could not remove a cgroup",
+                       {{"path", now.status.cgroup}, {"error", removed.error().Message()}});
+  }
+  container.EndWithoutMonitor(
+      by_itself ? "monitor lost"
+                : "monitor lost; the container was killed, since nobody could have told its end");
+}
+
+}  // namespace berth::runtime

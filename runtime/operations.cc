@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/operations.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+
+namespace berth::runtime {
+namespace {
+// The reply has to reach the client before its own deadline ends the call, or the stage is never seen.
+constexpr std::int64_t kReplyMarginNs = 150 * base::kMillisecondNs;
+
+std::string Seconds(std::int64_t ns) { return absl::StrCat(ns / base::kSecondNs, " s"); }
+}  // namespace
+
+void Progress::Enter(std::string stage) {
+  const std::lock_guard lock(mutex_);
+  stage_ = std::move(stage);
+  since_ns_ = base::MonotonicNs();
+}
+
+std::string Progress::Describe() const {
+  const std::lock_guard lock(mutex_);
+  const std::int64_t now = base::MonotonicNs();
+  return absl::StrCat(what_, ": ", Seconds(now - begun_ns_), ", of these ", Seconds(now - since_ns_),
+                      " in stage '", stage_, "'");
+}
+
+Operations::Operations(base::Executor& executor, Timers& timers, std::int64_t unclaimed_life_ns)
+    : executor_(executor), timers_(timers), unclaimed_life_ns_(unclaimed_life_ns) {}
+
+absl::StatusOr<std::string> Operations::Run(const std::string& key, Operation operation,
+                                            const Caller& caller) {
+  std::unique_lock lock(mutex_);
+  auto& slot = table_[key];
+  std::shared_ptr<Running> running = slot;
+  if (running == nullptr) {
+    running = slot = std::make_shared<Running>(std::move(operation));
+    const bool accepted = executor_.Submit(
+        [this, key, running] { Finish(key, running, running->operation.work(running->progress)); });
+    if (!accepted) {
+      table_.erase(key);
+      return absl::UnavailableError("shutting down");
+    }
+  }
+  ++running->waiters;
+  int handle = 0;
+  if (caller.cancellation != nullptr) {
+    lock.unlock();
+    handle = caller.cancellation->Subscribe([this] {
+      const std::lock_guard wake(mutex_);
+      changed_.notify_all();
+    });
+    lock.lock();
+  }
+  const auto left = [&] { return caller.cancellation != nullptr && caller.cancellation->cancelled(); };
+  const auto deadline_near = [&] {
+    return !caller.deadline.never() && base::MonotonicNs() >= caller.deadline.at_ns() - kReplyMarginNs;
+  };
+  while (!running->done && !left() && !deadline_near()) {
+    if (caller.deadline.never()) {
+      changed_.wait(lock);
+    } else {
+      const std::int64_t wait_ns = caller.deadline.at_ns() - kReplyMarginNs - base::MonotonicNs();
+      changed_.wait_for(lock, std::chrono::nanoseconds(std::max<std::int64_t>(wait_ns, 0)));
+    }
+  }
+  --running->waiters;
+  absl::StatusOr<std::string> result = running->result;
+  if (running->done) {
+    // The first who takes the result ends the entry; others who waited have their own reference to it.
+    const auto entry = table_.find(key);
+    if (entry != table_.end() && entry->second == running) {
+      table_.erase(entry);
+      if (result.ok()) running->operation.claim(*result);
+    }
+  } else {
+    const std::string text = absl::StrCat(running->progress.Describe(), "; it goes on, a retry joins it");
+    result = left() ? absl::CancelledError(text) : absl::DeadlineExceededError(text);
+  }
+  lock.unlock();
+  if (handle != 0) caller.cancellation->Unsubscribe(handle);
+  return result;
+}
+
+void Operations::Finish(const std::string& key, const std::shared_ptr<Running>& running,
+                        absl::StatusOr<std::string> result) {
+  const std::lock_guard lock(mutex_);
+  running->result = std::move(result);
+  running->done = true;
+  if (!running->result.ok()) {
+    // Nothing was made: the next attempt starts anew.
+    const auto entry = table_.find(key);
+    if (entry != table_.end() && entry->second == running) table_.erase(entry);
+  } else if (running->waiters == 0) {
+    timers_.After(unclaimed_life_ns_, [this, key, running] { Expire(key, running); });
+  }
+  changed_.notify_all();
+}
+
+void Operations::Expire(const std::string& key, const std::shared_ptr<Running>& running) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto entry = table_.find(key);
+    if (entry == table_.end() || entry->second != running) return;
+    table_.erase(entry);
+  }
+  executor_.Submit([running] { running->operation.roll_back(*running->result); });
+}
+
+void Operations::RollBackUnclaimed(const std::function<bool(const std::string& key)>& wanted) {
+  std::vector<std::shared_ptr<Running>> unclaimed;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto entry = table_.begin(); entry != table_.end();) {
+      const auto& running = entry->second;
+      if (running->done && running->waiters == 0 && wanted(entry->first)) {
+        unclaimed.push_back(running);
+        entry = table_.erase(entry);
+      } else {
+        ++entry;
+      }
+    }
+  }
+  for (const auto& running : unclaimed) running->operation.roll_back(*running->result);
+}
+
+}  // namespace berth::runtime

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/operations.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+#include "runtime/activity.h"
+
+namespace berth::runtime {
+namespace {
+
+constexpr std::int64_t kLongLifeNs = 3600 * base::kSecondNs;
+
+// Work that ends when the test says so, and counts what happens to its result.
+struct Controlled {
+  std::promise<absl::StatusOr<std::string>> result;
+  std::atomic<int> begun{0};
+  std::atomic<int> claimed{0};
+  std::promise<void> rolled_back;
+
+  Operation MakeOperation() {
+    Operation operation;
+    operation.what = "creating the pod";
+    operation.work = [this, future = std::make_shared<std::shared_future<absl::StatusOr<std::string>>>(
+                                result.get_future().share())](Progress& progress) {
+      ++begun;
+      progress.Enter("network ADD");
+      return future->get();
+    };
+    operation.claim = [this](const std::string&) { ++claimed; };
+    operation.roll_back = [this](const std::string&) { rolled_back.set_value(); };
+    return operation;
+  }
+};
+
+// Must not run: a caller that joins never starts its own work.
+Operation Forbidden() {
+  Operation operation;
+  operation.what = "forbidden";
+  operation.work = [](Progress&) -> absl::StatusOr<std::string> { return absl::InternalError("ran twice"); };
+  operation.claim = [](const std::string&) {};
+  operation.roll_back = [](const std::string&) {};
+  return operation;
+}
+
+struct Fixture {
+  Timers timers;
+  base::Executor executor{8};
+};
+
+TEST(Operations, GiveTheResultToWhoAsked) {
+  Fixture fixture;
+  Operations operations(fixture.executor, fixture.timers, kLongLifeNs);
+  Controlled work;
+  work.result.set_value(std::string("id"));
+  const auto id = operations.Run("key", work.MakeOperation(), Caller{});
+  ASSERT_TRUE(id.ok());
+  EXPECT_EQ(*id, "id");
+  EXPECT_EQ(work.claimed, 1);
+}
+
+TEST(Operations, LetARetryJoinTheWorkThatACancelledCallerLeft) {
+  Fixture fixture;
+  Operations operations(fixture.executor, fixture.timers, kLongLifeNs);
+  Controlled work;
+  Caller caller;
+  caller.cancellation = std::make_shared<base::Cancellation>();
+  auto first =
+      std::async(std::launch::async, [&] { return operations.Run("key", work.MakeOperation(), caller); });
+  caller.cancellation->Cancel();
+  const auto left = first.get();
+  EXPECT_EQ(left.status().code(), absl::StatusCode::kCancelled);
+  auto second = std::async(std::launch::async, [&] { return operations.Run("key", Forbidden(), Caller{}); });
+  work.result.set_value(std::string("id"));
+  const auto id = second.get();
+  ASSERT_TRUE(id.ok()) << id.status();
+  EXPECT_EQ(*id, "id");
+  EXPECT_EQ(work.begun, 1);
+  EXPECT_EQ(work.claimed, 1);
+}
+
+TEST(Operations, NameTheStageToACallerWhoseDeadlineComes) {
+  Fixture fixture;
+  Operations operations(fixture.executor, fixture.timers, kLongLifeNs);
+  Controlled work;
+  Caller caller;
+  caller.deadline = base::Deadline::After(400 * base::kMillisecondNs);
+  const auto left = operations.Run("key", work.MakeOperation(), caller);
+  EXPECT_EQ(left.status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(left.status().message()),
+              testing::HasSubstr("creating the pod: 0 s, of these 0 s in stage 'network ADD'"));
+  EXPECT_FALSE(caller.deadline.Passed());  // the answer arrives before the client gives up
+  work.result.set_value(absl::InternalError("over"));
+}
+
+TEST(Operations, RollBackWhatNobodyCameFor) {
+  Fixture fixture;
+  Operations operations(fixture.executor, fixture.timers, base::kMillisecondNs);
+  Controlled work;
+  Caller caller;
+  caller.cancellation = std::make_shared<base::Cancellation>();
+  caller.cancellation->Cancel();
+  (void)operations.Run("key", work.MakeOperation(), caller);
+  work.result.set_value(std::string("id"));
+  EXPECT_EQ(work.rolled_back.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  EXPECT_EQ(work.claimed, 0);
+}
+
+TEST(Operations, StartAnewAfterAFailure) {
+  Fixture fixture;
+  Operations operations(fixture.executor, fixture.timers, kLongLifeNs);
+  Controlled failing;
+  failing.result.set_value(absl::InternalError("no"));
+  EXPECT_FALSE(operations.Run("key", failing.MakeOperation(), Caller{}).ok());
+  Controlled good;
+  good.result.set_value(std::string("id"));
+  EXPECT_TRUE(operations.Run("key", good.MakeOperation(), Caller{}).ok());
+  EXPECT_EQ(good.begun, 1);
+}
+
+TEST(Activity, NamesWhatIsUnderWayWhenItDoesNotEnd) {
+  Activity activity;
+  const auto held = activity.Begin("start", base::Deadline::Never());
+  ASSERT_TRUE(held.ok());
+  const auto refused = activity.Begin("stop", base::Deadline::After(base::kMillisecondNs));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(std::string(refused.status().message()), testing::StartsWith("'start' is under way"));
+}
+
+}  // namespace
+}  // namespace berth::runtime

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/pod_cgroup.h"
+
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "runtime/container.h"
+#include "runtime/pod.h"
+
+namespace berth::runtime {
+namespace {
+
+constexpr std::int64_t kDefaultPeriodUs = 100'000;
+constexpr std::int64_t kMinShares = 2;
+
+bool Limited(const std::optional<std::int64_t>& value) { return value && *value > 0; }
+
+// kubelet's classes as far as the CRI shows them: requests are only visible as cpu shares.
+std::string QosOf(const std::optional<cgroupfs::Resources>& resources) {
+  if (!resources) return "besteffort";
+  const bool cpu_request = resources->cpu_shares && *resources->cpu_shares > kMinShares;
+  const bool cpu_limit = Limited(resources->cpu_quota_us);
+  const bool memory_limit = Limited(resources->memory_limit_bytes);
+  if (!cpu_request && !cpu_limit && !memory_limit) return "besteffort";
+  if (cpu_request && cpu_limit && memory_limit) {
+    const std::int64_t period = resources->cpu_period_us.value_or(kDefaultPeriodUs);
+    if (*resources->cpu_shares == *resources->cpu_quota_us * 1024 / period)
+      return "";  // equal request and limit: guaranteed
+  }
+  return "burstable";
+}
+
+// Sums one limit; nullopt once a container lacks it.
+template <typename Get>
+std::optional<std::int64_t> Sum(const std::vector<cgroupfs::Resources>& containers, Get get) {
+  std::int64_t sum = 0;
+  for (const auto& resources : containers) {
+    const std::optional<std::int64_t> value = get(resources);
+    if (!Limited(value)) return std::nullopt;
+    sum += *value;
+  }
+  return containers.empty() ? std::nullopt : std::optional(sum);
+}
+
+std::vector<cgroupfs::Resources> LivingResources(const Pod& pod, const std::string& replaced,
+                                                 const cgroupfs::Resources* extra) {
+  std::map<std::string, cgroupfs::Resources> all;
+  for (const auto& container : pod.containers()) {
+    const ContainerRecord record = container->record();
+    if (record.stage == ContainerStage::kExited || record.stage == ContainerStage::kRemoving) continue;
+    all[container->id()] = record.status.config.resources;
+  }
+  if (extra != nullptr) all[replaced] = *extra;
+  std::vector<cgroupfs::Resources> living;
+  for (auto& [id, resources] : all) living.push_back(std::move(resources));
+  return living;
+}
+
+absl::Status ApplyTo(Pod& pod, const std::vector<cgroupfs::Resources>& containers,
+                     const cgroupfs::Host& host) {
+  const PodRecord record = pod.record();
+  if (!record.status.cgroup_is_ours) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(host.At(record.status.cgroup)));
+  BERTH_FAULT_POINT("runtime.pod_limits");
+  return base::ToStatus(cgroup->Apply(PodLimits(record.status.config, containers)));
+}
+
+}  // namespace
+
+std::string PodCgroupPath(const PodConfig& config, const std::string& cgroup_root) {
+  if (!config.cgroup_parent.empty()) return config.cgroup_parent;
+  const std::string qos = QosOf(config.resources);
+  return absl::StrCat(cgroup_root == "/" ? "" : cgroup_root, "/kubepods", qos.empty() ? "" : "/" + qos,
+                      "/pod", config.metadata.uid);
+}
+
+cgroupfs::Resources PodLimits(const PodConfig& pod, const std::vector<cgroupfs::Resources>& containers) {
+  if (pod.resources && (Limited(pod.resources->memory_limit_bytes) || Limited(pod.resources->cpu_quota_us))) {
+    cgroupfs::Resources own;
+    own.cpu_shares = pod.resources->cpu_shares;
+    own.cpu_quota_us = pod.resources->cpu_quota_us;
+    own.cpu_period_us = pod.resources->cpu_period_us;
+    own.memory_limit_bytes = pod.resources->memory_limit_bytes;
+    return own;
+  }
+  cgroupfs::Resources sum;
+  sum.memory_limit_bytes =
+      Sum(containers, [](const auto& r) { return r.memory_limit_bytes; }).value_or(cgroupfs::kUnlimited);
+  // Quotas of different periods are added as shares of a core.
+  const auto quota = Sum(containers, [](const auto& r) -> std::optional<std::int64_t> {
+    if (!Limited(r.cpu_quota_us)) return std::nullopt;
+    return *r.cpu_quota_us * kDefaultPeriodUs /
+           std::max<std::int64_t>(r.cpu_period_us.value_or(kDefaultPeriodUs), 1);
+  });
+  sum.cpu_period_us = kDefaultPeriodUs;
+  sum.cpu_quota_us = quota.value_or(cgroupfs::kUnlimited);
+  std::int64_t shares = 0;
+  for (const auto& resources : containers) shares += resources.cpu_shares.value_or(kMinShares);
+  sum.cpu_shares = std::clamp<std::int64_t>(shares, kMinShares, 262144);
+  return sum;
+}
+
+absl::Status CreatePodCgroup(const cgroupfs::Host& host, const std::string& path, const PodConfig& config,
+                             bool* ours) {
+  BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(host.At(path)));
+  BERTH_FAULT_POINT("runtime.pod_cgroup");
+  BERTH_ASSIGN_OR_RETURN(*ours, base::ToStatusOr(cgroup->Create()));
+  if (!*ours) return absl::OkStatus();
+  return base::ToStatus(cgroup->Apply(PodLimits(config, {})));
+}
+
+void UpdatePodLimits(Pod& pod) {
+  const auto applied = ApplyTo(pod, LivingResources(pod, "", nullptr), *pod.core().options.cgroups);
+  if (!applied.ok())
+    base::LogWarning("could not bring the pod's limits up to date", {{"pod", pod.id()}, {"error", applied}});
+}
+
+absl::Status UpdatePodLimitsWith(Pod& pod, const std::string& container_id,
+                                 const cgroupfs::Resources& extra) {
+  return base::Annotate(ApplyTo(pod, LivingResources(pod, container_id, &extra), *pod.core().options.cgroups),
+                        "set the pod's limits");
+}
+
+absl::Status UpdatePodLimitsWith(Pod& pod) {
+  return base::Annotate(ApplyTo(pod, LivingResources(pod, "", nullptr), *pod.core().options.cgroups),
+                        "set the pod's limits");
+}
+
+absl::Status RemovePodCgroup(Core& core, const Pod& pod) {
+  const PodRecord record = pod.record();
+  if (!record.status.cgroup_is_ours) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(core.options.cgroups->At(record.status.cgroup)));
+  BERTH_FAULT_POINT("runtime.pod_cgroup_remove");
+  return base::ToStatus(cgroup->Remove());
+}
+
+}  // namespace berth::runtime

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "runtime/managers.h"
+
+namespace berth::runtime {
+namespace {
+
+// kubelet gives RunPodSandbox four minutes; a plugin that needs longer is broken.
+constexpr std::int64_t kAddNs = 90 * base::kSecondNs;
+constexpr std::int64_t kDelNs = 60 * base::kSecondNs;
+constexpr std::int64_t kLongestGapNs = 60 * base::kSecondNs;
+
+const char* Name(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kTcp:
+      return "tcp";
+    case Protocol::kUdp:
+      return "udp";
+    case Protocol::kSctp:
+      return "sctp";
+  }
+  return "tcp";
+}
+
+network::PodNetwork Describe(const PodStatus& pod) {
+  network::PodNetwork wanted;
+  wanted.pod_id = pod.id;
+  wanted.pod_name = pod.config.metadata.name;
+  wanted.pod_namespace = pod.config.metadata.name_space;
+  wanted.pod_uid = pod.config.metadata.uid;
+  wanted.netns_path = pod.network_namespace;
+  wanted.hostname = pod.config.hostname;
+  for (const auto& mapping : pod.config.port_mappings) {
+    if (mapping.host_port == 0) continue;
+    wanted.port_mappings.push_back(
+        {Name(mapping.protocol), mapping.container_port, mapping.host_port, mapping.host_ip});
+  }
+  wanted.annotations = pod.config.annotations;
+  wanted.cgroup = pod.cgroup;
+  if (pod.config.dns) {
+    wanted.dns_servers = pod.config.dns->servers;
+    wanted.dns_searches = pod.config.dns->searches;
+    wanted.dns_options = pod.config.dns->options;
+  }
+  return wanted;
+}
+
+absl::Status Store(Core& core, const std::string& pod_id, const network::Attachment& attachment) {
+  // On disk before the plugins act: after a power loss the addresses must still be given back.
+  return core.options.store->Write(
+      [&](store::Transaction& transaction) {
+        return transaction.PutNetwork({pod_id, network::ToJson(attachment)});
+      },
+      store::Durability::kFull);
+}
+
+}  // namespace
+
+absl::Status AttachNetwork(Core& core, Pod& pod, Progress& progress) {
+  const PodStatus status = pod.record().status;
+  if (status.config.namespaces.network == NamespaceMode::kNode) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(network::Attachment attachment, core.options.network->Prepare(Describe(status)));
+  BERTH_RETURN_IF_ERROR(Store(core, status.id, attachment));
+  progress.Enter("network ADD");
+  BERTH_FAULT_POINT("runtime.network_add");
+  BERTH_RETURN_IF_ERROR(core.options.network->Add(attachment, base::Deadline::After(kAddNs)));
+  BERTH_FAULT_POINT("runtime.network_added");
+  BERTH_RETURN_IF_ERROR(Store(core, status.id, attachment));
+  return pod.Change([&](PodRecord& record) { record.status.ips = attachment.ips; });
+}
+
+absl::Status DetachNetwork(Core& core, const std::string& pod_id) {
+  BERTH_ASSIGN_OR_RETURN(const auto rows, core.options.store->Networks());
+  const auto row =
+      std::find_if(rows.begin(), rows.end(), [&](const auto& each) { return each.pod_id == pod_id; });
+  if (row == rows.end()) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(const auto attachment, network::AttachmentFromJson(row->record));
+  BERTH_FAULT_POINT("runtime.network_del");
+  BERTH_RETURN_IF_ERROR(base::Annotate(core.options.network->Del(attachment, base::Deadline::After(kDelNs)),
+                                       "give the pod's network back"));
+  BERTH_FAULT_POINT("runtime.network_deleted");
+  return core.options.store->Write(
+      [&](store::Transaction& transaction) { return transaction.DeleteNetwork(pod_id); });
+}
+
+void RetryOrphanedNetworks(Core& core, std::int64_t gap_ns) {
+  const auto rows = core.options.store->Networks();
+  if (!rows.ok()) return;
+  bool left = false;
+  for (const auto& row : *rows) {
+    if (core.FindPod(row.pod_id) != nullptr) continue;
+    const auto detached = DetachNetwork(core, row.pod_id);
+    if (detached.ok()) continue;
+    left = true;
+    base::LogWarning("CNI DEL failed for a pod that is gone; it is tried again",
+                     {{"pod", row.pod_id}, {"error", detached}});
+  }
+  if (!left) return;
+  const std::int64_t next = std::min(gap_ns * 2, kLongestGapNs);
+  core.timers.After(
+      gap_ns, [&core, next] { core.executor.Submit([&core, next] { RetryOrphanedNetworks(core, next); }); });
+}
+
+}  // namespace berth::runtime

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/runtime.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/files.h"
+#include "base/status.h"
+#include "runtime/explain.h"
+#include "runtime/managers.h"
+#include "runtime/oci/host_facts.h"
+#include "runtime/pod_cgroup.h"
+
+namespace berth::runtime {
+namespace {
+
+// Pins of namespaces must not propagate: in a shared tree each would appear again in every other mount
+// namespace, and live on there.
+absl::Status MakePrivate(const std::string& path) {
+  BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(path)));
+  if (::mount(nullptr, path.c_str(), nullptr, MS_PRIVATE, nullptr) == 0) return absl::OkStatus();
+  if (errno != EINVAL) return base::SyscallError(errno, absl::StrCat("make '", path, "' a private mount"));
+  if (::mount(path.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0)
+    return base::SyscallError(errno, absl::StrCat("bind '", path, "'"));
+  if (::mount(nullptr, path.c_str(), nullptr, MS_PRIVATE, nullptr) != 0)
+    return base::SyscallError(errno, absl::StrCat("make '", path, "' a private mount"));
+  return absl::OkStatus();
+}
+
+class RuntimeImpl final : public Runtime {
+ public:
+  explicit RuntimeImpl(Options options) : core_(std::move(options)) {}
+
+  absl::Status Open() {
+    BERTH_RETURN_IF_ERROR(MakePrivate(core_.options.state + "/pods"));
+    BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(core_.options.root + "/pods")));
+    core_.host_facts = oci::GatherHostFacts(*core_.options.cgroups);
+    BERTH_ASSIGN_OR_RETURN(core_.hub, monitor::Hub::Start());
+    return Recover(core_);
+  }
+
+  std::shared_ptr<const Snapshot> snapshot() const override { return core_.table.Get(); }
+  absl::StatusOr<std::shared_ptr<const PodStatus>> FindPod(const std::string& id) const override {
+    return core_.table.FindPod(id);
+  }
+  absl::StatusOr<std::shared_ptr<const ContainerStatus>> FindContainer(const std::string& id) const override {
+    return core_.table.FindContainer(id);
+  }
+
+  absl::StatusOr<std::string> RunPod(const PodConfig& config, const std::string& handler,
+                                     const Caller& caller) override {
+    return runtime::RunPod(core_, config, handler, caller);
+  }
+  absl::Status StopPod(const std::string& id) override {
+    return OnPod(id, [this](Pod& pod) { return runtime::StopPod(core_, pod); });
+  }
+  absl::Status RemovePod(const std::string& id) override {
+    return OnPod(id, [this](Pod& pod) { return runtime::RemovePod(core_, pod); });
+  }
+  absl::Status UpdatePodResources(const std::string& id, const std::optional<cgroupfs::Resources>& overhead,
+                                  const std::optional<cgroupfs::Resources>& resources) override {
+    BERTH_ASSIGN_OR_RETURN(const auto status, FindPod(id));
+    const auto pod = core_.FindPod(status->id);
+    if (pod == nullptr) return absl::NotFoundError(absl::StrCat("no pod '", id, "'"));
+    const PodConfig before = status->config;
+    const auto set = [&](const std::optional<cgroupfs::Resources>& o,
+                         const std::optional<cgroupfs::Resources>& r) {
+      return pod->Change([&](PodRecord& record) {
+        if (o) record.status.config.overhead = o;
+        if (r) record.status.config.resources = r;
+      });
+    };
+    BERTH_RETURN_IF_ERROR(set(overhead, resources));
+    // kubelet sizes its own pod cgroups itself; ours follow at once.
+    if (auto applied = UpdatePodLimitsWith(*pod); !applied.ok()) {
+      BERTH_RETURN_IF_ERROR(pod->Change([&](PodRecord& record) {
+        record.status.config.overhead = before.overhead;
+        record.status.config.resources = before.resources;
+      }));
+      return applied;
+    }
+    pod->Show();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::string> CreateContainer(const std::string& pod_id, const ContainerConfig& config,
+                                              const Caller& caller) override {
+    BERTH_ASSIGN_OR_RETURN(const auto status, FindPod(pod_id));
+    const auto pod = core_.FindPod(status->id);
+    if (pod == nullptr) return absl::NotFoundError(absl::StrCat("no pod '", pod_id, "'"));
+    return runtime::CreateContainer(core_, pod, config, caller);
+  }
+  absl::Status StartContainer(const std::string& id) override {
+    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id));
+    return runtime::StartContainer(core_, *container);
+  }
+  absl::Status StopContainer(const std::string& id, std::int64_t grace_s) override {
+    return OnContainer(
+        id, [&](Container& container) { return runtime::StopContainer(core_, container, grace_s, "stop"); });
+  }
+  absl::Status RemoveContainer(const std::string& id) override {
+    return OnContainer(id, [&](Container& container) { return runtime::RemoveContainer(core_, container); });
+  }
+  absl::Status UpdateContainerResources(const std::string& id,
+                                        const cgroupfs::Resources& resources) override {
+    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id));
+    return runtime::UpdateContainerResources(core_, *container, resources);
+  }
+  absl::Status ReopenLog(const std::string& id) override {
+    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id));
+    return runtime::ReopenLog(core_, *container);
+  }
+  absl::StatusOr<ExecResult> ExecSync(const std::string& id, const std::vector<std::string>& command,
+                                      std::int64_t timeout_s, const Caller& caller) override {
+    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id));
+    return runtime::ExecSync(core_, *container, command, timeout_s, caller);
+  }
+
+  absl::StatusOr<ContainerStatsView> Stats(const std::string& id) const override {
+    BERTH_ASSIGN_OR_RETURN(const auto status, FindContainer(id));
+    return ReadStats(core_.options, status);
+  }
+  std::vector<ContainerStatsView> AllStats(
+      const std::function<bool(const ContainerStatus&)>& wanted) const override {
+    std::vector<ContainerStatsView> all;
+    for (const auto& container : snapshot()->containers) {
+      if (container->state != ContainerState::kRunning || !wanted(*container)) continue;
+      if (auto view = ReadStats(core_.options, container); view.ok()) all.push_back(std::move(*view));
+    }
+    return all;
+  }
+  absl::StatusOr<Explanation> Explain(const std::string& id) const override {
+    return runtime::Explain(core_.options, core_.table, id);
+  }
+
+  std::optional<std::string> NotReadyReason() const override {
+    if (core_.options.handlers->Default() != nullptr) return std::nullopt;
+    std::string why = "no OCI runtime works on this node";
+    for (const auto& handler : core_.options.handlers->all())
+      absl::StrAppend(&why, "; ", handler.name, ": ", handler.why_not);
+    return why;
+  }
+  const Options& options() const override { return core_.options; }
+
+ private:
+  absl::StatusOr<std::shared_ptr<Container>> Living(const std::string& id) {
+    BERTH_ASSIGN_OR_RETURN(const auto status, FindContainer(id));
+    auto container = core_.FindContainer(status->id);
+    if (container == nullptr) return absl::NotFoundError(absl::StrCat("no container '", id, "'"));
+    return container;
+  }
+  // Unknown is success for these: kubelet repeats them until they are.
+  absl::Status OnPod(const std::string& id, const std::function<absl::Status(Pod&)>& work) {
+    const auto status = FindPod(id);
+    if (absl::IsNotFound(status.status())) return absl::OkStatus();
+    if (!status.ok()) return status.status();
+    const auto pod = core_.FindPod((*status)->id);
+    return pod == nullptr ? absl::OkStatus() : work(*pod);
+  }
+  absl::Status OnContainer(const std::string& id, const std::function<absl::Status(Container&)>& work) {
+    const auto status = FindContainer(id);
+    if (absl::IsNotFound(status.status())) return absl::OkStatus();
+    if (!status.ok()) return status.status();
+    const auto container = core_.FindContainer((*status)->id);
+    return container == nullptr ? absl::OkStatus() : work(*container);
+  }
+
+  Core core_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Open(Options options) {
+  auto runtime = std::make_unique<RuntimeImpl>(std::move(options));
+  BERTH_RETURN_IF_ERROR(runtime->Open());
+  return runtime;
+}
+
+}  // namespace berth::runtime
