@@ -28,6 +28,9 @@ struct RunOptions {
 };
 absl::Status Run(Connection& daemon, const RunOptions& options, int* exit_code);
 
+// Stops and removes a pod with its containers.
+absl::Status RemovePod(Connection& daemon, const std::string& id);
+
 struct LogOptions {
   std::string id;
   bool follow = false;

@@ -64,6 +64,8 @@ int main(int argc, char** argv) {
   run->add_option("--handler", run_options.handler, "runtime handler; default: the node's");
   run->add_flag("--wait", run_options.wait, "wait for the container's end and exit with its code");
   run->add_flag("--rm", run_options.remove, "with --wait: remove the pod afterwards");
+  auto* rmp = app.add_subcommand("rmp", "stop and remove a pod with its containers");
+  rmp->add_option("ID", id, "pod")->required();
   auto* logs = app.add_subcommand("logs", "print a container's log");
   logs->add_option("ID", log_options.id, "container")->required();
   logs->add_flag("-f,--follow", log_options.follow, "go on until the container ends");
@@ -89,6 +91,7 @@ int main(int argc, char** argv) {
   if (images->parsed()) status = berth::cli::ListImages(daemon, output);
   if (import->parsed()) status = berth::cli::Import(daemon, file, reference);
   if (run->parsed()) status = berth::cli::Run(daemon, run_options, &exit_code);
+  if (rmp->parsed()) status = berth::cli::RemovePod(daemon, id);
   if (logs->parsed()) status = berth::cli::Logs(daemon, log_options);
   if (explain->parsed()) status = berth::cli::Explain(daemon, id);
   if (doctor->parsed()) {

@@ -104,10 +104,13 @@ absl::Status Run(Connection& daemon, const RunOptions& options, int* exit_code) 
   const absl::Status ran =
       RunInPod(daemon, options, pod->pod_sandbox_id(), request.config(), container, exit_code);
   if (!options.remove || !options.wait) return ran;
-  const absl::Status stopped = daemon.StopPod(pod->pod_sandbox_id());
-  const absl::Status removed = daemon.RemovePod(pod->pod_sandbox_id());
-  if (!ran.ok()) return ran;
-  return stopped.ok() ? removed : stopped;
+  const absl::Status removed = RemovePod(daemon, pod->pod_sandbox_id());
+  return ran.ok() ? removed : ran;
+}
+
+absl::Status RemovePod(Connection& daemon, const std::string& id) {
+  BERTH_RETURN_IF_ERROR(daemon.StopPod(id));
+  return daemon.RemovePod(id);
 }
 
 }  // namespace berth::cli

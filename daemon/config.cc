@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config.h"
+
+#include <algorithm>
+#include <toml++/toml.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/files.h"
+#include "daemon/toml_reader.h"
+
+namespace berth::daemon {
+namespace {
+
+// What a value must be beyond its type: "" when it is, else why not.
+std::string AbsolutePath(const std::string& path) {
+  if (path.empty() || path[0] != '/') return "must be an absolute path";
+  if (absl::StrContains(path, "/../") || absl::EndsWith(path, "/..")) return "must not contain '..'";
+  return "";
+}
+
+std::string AbsolutePathOrNone(const std::string& path) { return path.empty() ? "" : AbsolutePath(path); }
+
+// sun_path holds 108 bytes with its end.
+std::string SocketPath(const std::string& path) {
+  if (path.size() > 107) return "is longer than the 107 bytes that a unix socket's path may have";
+  if (absl::EndsWith(path, "run/crio/crio.sock")) return "would make kubelet believe that it talks to CRI-O";
+  return AbsolutePath(path);
+}
+
+std::string HostPort(const std::string& address) {
+  const auto colon = address.rfind(':');
+  int port = -1;
+  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 ||
+      port > 65535) {
+    return "must be an address and a port, such as \"127.0.0.1:0\"";
+  }
+  return "";
+}
+
+std::string Driver(const std::string& driver) {
+  if (driver == "systemd") return "is not possible yet: this version makes cgroups itself (\"cgroupfs\" or \"auto\")";
+  return driver == "cgroupfs" || driver == "auto" ? "" : "must be \"cgroupfs\", \"systemd\" or \"auto\"";
+}
+
+// A RuntimeClass handler: a DNS label.
+std::string HandlerName(const std::string& name) {
+  const auto good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
+  return !name.empty() && name.size() <= 63 && std::all_of(name.begin(), name.end(), good) && name[0] != '-'
+             ? ""
+             : "is no handler's name: lower-case letters, digits and '-'";
+}
+
+template <typename Value>
+void Choose(const TomlReader& table, const char* key, const std::map<std::string, Value>& choices, Value* value) {
+  std::string word;
+  table.String(key, [&](const std::string& given) {
+    if (choices.contains(given)) return std::string();
+    std::string all;
+    for (const auto& [name, ignored] : choices) absl::StrAppend(&all, all.empty() ? "" : ", ", "\"", name, "\"");
+    return absl::StrCat("must be one of ", all);
+  }, &word);
+  if (!word.empty()) *value = choices.at(word);
+}
+
+void ApplyTables(const TomlReader& top, Config* config) {
+  top.Table("grpc", [&](const TomlReader& table) {
+    table.String("socket", SocketPath, &config->grpc.socket);
+  });
+  top.Table("streaming", [&](const TomlReader& table) {
+    table.String("address", HostPort, &config->streaming.address);
+  });
+  top.Table("cgroup", [&](const TomlReader& table) {
+    table.String("driver", Driver, &config->cgroup.driver);
+    table.String("root", AbsolutePath, &config->cgroup.root);
+  });
+  top.Table("cni", [&](const TomlReader& table) {
+    table.String("conf_dir", AbsolutePath, &config->cni.conf_dir);
+    table.Strings("bin_dirs", AbsolutePath, &config->cni.bin_dirs);
+    table.String("conf_template", AbsolutePathOrNone, &config->cni.conf_template);
+  });
+  top.Table("registry", [&](const TomlReader& table) {
+    table.String("config_path", AbsolutePath, &config->registry.config_path);
+  });
+  top.Table("handlers", [&](const TomlReader& table) {
+    for (const std::string& name : table.Keys()) {
+      if (const std::string bad = HandlerName(name); !bad.empty()) {
+        table.Problem(name, absl::StrCat("'", name, "' ", bad));
+        continue;
+      }
+      table.Table(name, [&](const TomlReader& handler) {
+        std::string path;
+        if (handler.String("path", AbsolutePath, &path)) {
+          config->handlers[name] = path;
+        } else if (!config->handlers.contains(name)) {
+          table.Problem(name, absl::StrCat("handler '", name, "' has no path"));
+        }
+      });
+    }
+  });
+  top.Table("kernel", [&](const TomlReader& table) { table.String("log", AbsolutePath, &config->kernel.log); });
+  top.Table("log", [&](const TomlReader& table) {
+    Choose<base::LogLevel>(table, "level",
+                           {{"debug", base::LogLevel::kDebug},
+                            {"info", base::LogLevel::kInfo},
+                            {"warning", base::LogLevel::kWarning},
+                            {"error", base::LogLevel::kError}},
+                           &config->log.level);
+    Choose<base::LogFormat>(table, "format", {{"text", base::LogFormat::kText}, {"json", base::LogFormat::kJson}},
+                            &config->log.format);
+  });
+}
+
+}  // namespace
+
+void ApplyToml(const std::string& text, const std::string& file, Config* config, Problems* problems) {
+  toml::table parsed;
+  try {
+    parsed = toml::parse(text, file);
+  } catch (const toml::parse_error& error) {
+    problems->push_back(absl::StrCat(file, ":", error.source().begin.line, ": ", std::string(error.description())));
+    return;
+  }
+  const TomlReader top(parsed, "", file, problems);
+  top.String("root", AbsolutePath, &config->root);
+  top.String("state", AbsolutePath, &config->state);
+  top.Strings("default_handlers", HandlerName, &config->default_handlers);
+  ApplyTables(top, config);
+  top.ReportUnknown();
+}
+
+void Validate(Config* config, Problems* problems) {
+  if (config->cgroup.driver == "auto") config->cgroup.driver = "cgroupfs";  // the only one of this version
+  if (config->default_handlers.empty()) problems->push_back("default_handlers is empty: no pod could run");
+  for (const auto& name : config->default_handlers) {
+    if (!config->handlers.contains(name)) {
+      problems->push_back(absl::StrCat("default_handlers names '", name, "', but there is no [handlers.", name, "]"));
+    }
+  }
+  if (config->root == config->state) problems->push_back("root and state are the same directory; one must outlive a reboot, the other must not");
+}
+
+Config LoadConfig(const std::string& file, bool required, Problems* problems) {
+  Config config;
+  if (const auto text = base::ReadFile(file); text.ok()) {
+    ApplyToml(*text, file, &config, problems);
+  } else if (required || text.error().err != ENOENT) {
+    problems->push_back(text.error().Message());
+  }
+  const std::string dir = file.substr(0, file.rfind('/') + 1) + "conf.d";
+  const auto names = base::ListDir(dir);
+  if (!names.ok() && names.error().err != ENOENT) problems->push_back(names.error().Message());
+  if (names.ok()) {
+    for (const auto& name : *names) {
+      if (!absl::EndsWith(name, ".toml")) continue;
+      const std::string path = absl::StrCat(dir, "/", name);
+      const auto text = base::ReadFile(path);
+      if (text.ok()) {
+        ApplyToml(*text, path, &config, problems);
+      } else {
+        problems->push_back(text.error().Message());
+      }
+    }
+  }
+  Validate(&config, problems);
+  return config;
+}
+
+}  // namespace berth::daemon

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// berthd's configuration: one TOML file and the files of conf.d beside it, in the order of their names; what a later file sets
+// replaces what an earlier one said (arrays as a whole, handlers one by one). The defaults are these structs' own. Unknown keys,
+// wrong types and impossible values are errors with file and line. deploy/config.toml documents every key.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/log.h"
+
+namespace berth::daemon {
+
+inline constexpr char kDefaultConfigFile[] = "/etc/berth/config.toml";
+
+struct Config {
+  std::string root = "/var/lib/berth";
+  std::string state = "/run/berth";
+  std::vector<std::string> default_handlers = {"crun", "runc"};
+  struct {
+    std::string socket = "/run/berth/berth.sock";
+  } grpc;
+  struct {
+    std::string address = "127.0.0.1:0";
+  } streaming;
+  struct {
+    std::string driver = "cgroupfs";  // after loading: always a driver, never "auto"
+    std::string root = "/";
+  } cgroup;
+  struct {
+    std::string conf_dir = "/etc/cni/net.d";
+    std::vector<std::string> bin_dirs = {"/opt/cni/bin", "/usr/lib/cni"};
+    std::string conf_template;  // "" = none
+  } cni;
+  struct {
+    std::string config_path = "/etc/berth/certs.d";
+  } registry;
+  std::map<std::string, std::string> handlers = {{"crun", "/usr/bin/crun"}, {"runc", "/usr/sbin/runc"}};  // name → path
+  struct {
+    std::string log = "/dev/kmsg";
+  } kernel;
+  struct {
+    base::LogLevel level = base::LogLevel::kInfo;
+    base::LogFormat format = base::LogFormat::kText;
+  } log;
+};
+
+// One problem and where: "/etc/berth/config.toml:12: unknown key 'rot'".
+using Problems = std::vector<std::string>;
+
+// Applies the text of one file to `config`; what is wrong is appended to `problems` and skipped.
+void ApplyToml(const std::string& text, const std::string& file, Config* config, Problems* problems);
+// What no single key can tell: defaults that name no handler, a driver that this version lacks.
+void Validate(Config* config, Problems* problems);
+
+// Reads `file` and <dir of file>/conf.d/*.toml. A missing `file` is a problem only if `required` (it was named on the command
+// line). All problems are told, not only the first.
+Config LoadConfig(const std::string& file, bool required, Problems* problems);
+
+}  // namespace berth::daemon

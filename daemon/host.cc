@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/host.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+
+#include "absl/strings/str_cat.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace berth::daemon {
+namespace {
+
+constexpr rlim_t kDescriptors = 65536;
+constexpr char kLibexec[] = "/usr/libexec/berth";
+
+}  // namespace
+
+void PrepareProcess() {
+  ::umask(077);
+  ::signal(SIGPIPE, SIG_IGN);
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::min(limit.rlim_max, kDescriptors);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    base::LogWarning("the limit of open files could not be raised", {{"error", base::SyscallError(errno, "setrlimit")}});
+  }
+}
+
+absl::Status OwnDirectory(const std::string& path) {
+  BERTH_RETURN_IF_ERROR(base::Annotate(base::ToStatus(base::MakeDirs(path, 0700)), absl::StrCat("make '", path, "'")));
+  struct stat facts {};
+  if (::stat(path.c_str(), &facts) != 0) return base::SyscallError(errno, absl::StrCat("stat '", path, "'"));
+  if (!S_ISDIR(facts.st_mode)) return absl::FailedPreconditionError(absl::StrCat("'", path, "' is no directory"));
+  if (facts.st_uid != ::geteuid()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("'", path, "' belongs to user ", facts.st_uid, " instead of ", ::geteuid(), "; chown it, or name another directory"));
+  }
+  if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("'", path, "' can be written by others than its owner; chmod go-w it, or name another directory"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<base::UniqueFd> LockDirectory(const std::string& dir) {
+  const std::string path = absl::StrCat(dir, "/berthd.lock");
+  BERTH_ASSIGN_OR_RETURN(auto file, base::ToStatusOr(base::OpenAt(AT_FDCWD, path, O_RDWR | O_CREAT,
+                                                                  base::Resolve::kAnywhere, 0600)));
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
+  if (errno == EWOULDBLOCK) {
+    return absl::FailedPreconditionError(absl::StrCat("another berthd runs with '", dir, "' (it holds '", path, "')"));
+  }
+  return base::SyscallError(errno, absl::StrCat("lock '", path, "'"));
+}
+
+absl::StatusOr<std::string> FindProgram(const std::string& name) {
+  char self[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self - 1);
+  if (length < 0) return base::SyscallError(errno, "readlink '/proc/self/exe'");
+  const std::string own(self, static_cast<std::size_t>(length));
+  const std::string beside = own.substr(0, own.rfind('/'));
+  for (const std::string& dir : {beside, std::string(kLibexec)}) {
+    std::string path = absl::StrCat(dir, "/", name);
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  return absl::NotFoundError(absl::StrCat("'", name, "' is neither in '", beside, "' nor in '", kLibexec, "'"));
+}
+
+}  // namespace berth::daemon

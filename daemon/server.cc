@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/server.h"
+
+#include <grpc/support/log.h>
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "base/fault.h"
+#include "base/fd.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/services.h"
+
+namespace berth::daemon {
+namespace {
+
+constexpr auto kGrace = std::chrono::seconds(2);
+
+// Removes what a dead daemon left at `path`.
+absl::Status ClearSocket(const std::string& path) {
+  struct stat facts {};
+  if (::lstat(path.c_str(), &facts) != 0) {
+    return errno == ENOENT ? absl::OkStatus() : base::SyscallError(errno, absl::StrCat("lstat '", path, "'"));
+  }
+  if (!S_ISSOCK(facts.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat("'", path, "' is there and is no socket; remove it, or set grpc.socket"));
+  }
+  const base::UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe) return base::SyscallError(errno, "socket");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+  const int result = ::connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+  // EAGAIN: somebody listens and is busy.
+  if (result == 0 || errno == EAGAIN) {
+    return absl::FailedPreconditionError(absl::StrCat("another process serves '", path, "'"));
+  }
+  if (errno != ECONNREFUSED) return base::SyscallError(errno, absl::StrCat("connect '", path, "'"));
+  if (::unlink(path.c_str()) != 0) return base::SyscallError(errno, absl::StrCat("unlink '", path, "'"));
+  return absl::OkStatus();
+}
+
+void GrpcLog(gpr_log_func_args* args) {
+  const base::LogLevel level = args->severity == GPR_LOG_SEVERITY_ERROR  ? base::LogLevel::kWarning
+                               : args->severity == GPR_LOG_SEVERITY_INFO ? base::LogLevel::kInfo
+                                                                         : base::LogLevel::kDebug;
+  base::Log(level, "grpc", {{"message", args->message}});
+}
+
+}  // namespace
+
+void RedirectGrpcLog() { gpr_set_log_function(GrpcLog); }
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& socket,
+                                                      std::vector<std::unique_ptr<grpc::Service>> services) {
+  BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(socket.substr(0, socket.rfind('/')), 0755)));
+  BERTH_RETURN_IF_ERROR(ClearSocket(socket));
+
+  std::unique_ptr<Server> server(new Server);
+  server->socket_ = socket;
+  server->services_ = std::move(services);
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(cri::kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(cri::kMaxMessageBytes);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Clients may keep a connection alive as often as every ten seconds without being sent away.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  for (const auto& service : server->services_) builder.RegisterService(service.get());
+  int bound = 0;
+  builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials(), &bound);
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr || bound == 0) return absl::UnavailableError(absl::StrCat("cannot listen at '", socket, "'"));
+  BERTH_FAULT_POINT("daemon.listening");
+  // The umask left it 0700: already nobody's but ours; the x bit means nothing on a socket.
+  if (::chmod(socket.c_str(), 0600) != 0) return base::SyscallError(errno, absl::StrCat("chmod '", socket, "'"));
+  return server;
+}
+
+Server::~Server() { Stop(); }
+
+void Server::Stop() {
+  if (server_ == nullptr) return;
+  server_->Shutdown(std::chrono::system_clock::now() + kGrace);
+  server_->Wait();
+  server_.reset();
+  ::unlink(socket_.c_str());
+}
+
+}  // namespace berth::daemon

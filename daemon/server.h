@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gRPC server on its unix socket.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace grpc {
+class Server;
+class Service;
+}  // namespace grpc
+
+namespace berth::daemon {
+
+class Server {
+ public:
+  // Listens at `socket` (mode 0600: root only). A socket that a dead daemon left is replaced; one that answers is
+  // FAILED_PRECONDITION, and a file of another kind is left alone.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& socket,
+                                                       std::vector<std::unique_ptr<grpc::Service>> services);
+  ~Server();
+
+  // Takes no more calls, gives those under way two seconds, then cancels them; returns when the last has ended.
+  void Stop();
+
+ private:
+  Server() = default;
+  std::string socket_;
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+// Lets gRPC speak through our log.
+void RedirectGrpcLog();
+
+}  // namespace berth::daemon

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/server.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/impl/service_type.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/fd.h"
+#include "base/files.h"
+
+namespace berth::daemon {
+namespace {
+
+using testing::HasSubstr;
+
+class ServerTest : public testing::Test {
+ protected:
+  ServerTest() {
+    char name[] = "/tmp/berth-test-daemon-XXXXXX";
+    dir_ = ::mkdtemp(name);
+    socket_ = dir_ + "/run/berth.sock";
+  }
+  ~ServerTest() override { static_cast<void>(base::RemoveTree(dir_)); }
+  // A socket bound at socket_; listening if asked.
+  base::UniqueFd Bound(bool listening) {
+    EXPECT_TRUE(base::MakeDirs(dir_ + "/run").ok());
+    base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, socket_.c_str());
+    EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    if (listening) {
+      EXPECT_EQ(::listen(fd.get(), 5), 0);
+    }
+    return fd;
+  }
+  std::string dir_, socket_;
+};
+
+TEST_F(ServerTest, TheSocketIsRootsAloneAndGoesWithTheServer) {
+  auto server = Server::Start(socket_, {});
+  ASSERT_TRUE(server.ok()) << server.status();
+  struct stat facts {};
+  ASSERT_EQ(::lstat(socket_.c_str(), &facts), 0);
+  EXPECT_TRUE(S_ISSOCK(facts.st_mode));
+  EXPECT_EQ(facts.st_mode & 07777, 0600U);
+  server->reset();
+  EXPECT_FALSE(base::Exists(socket_));
+}
+
+TEST_F(ServerTest, ReplacesASocketThatNobodyAnswers) {
+  Bound(false);
+  EXPECT_TRUE(Server::Start(socket_, {}).ok());
+}
+
+TEST_F(ServerTest, LeavesASocketThatAnswers) {
+  const base::UniqueFd other = Bound(true);
+  EXPECT_THAT(Server::Start(socket_, {}).status().message(), HasSubstr("another process serves"));
+  EXPECT_TRUE(base::Exists(socket_));
+}
+
+TEST_F(ServerTest, LeavesAFileThatIsNoSocket) {
+  ASSERT_TRUE(base::MakeDirs(dir_ + "/run").ok());
+  ASSERT_TRUE(base::WriteFile(socket_, "precious").ok());
+  EXPECT_THAT(Server::Start(socket_, {}).status().message(), HasSubstr("is no socket"));
+  EXPECT_EQ(*base::ReadFile(socket_), "precious");
+}
+
+}  // namespace
+}  // namespace berth::daemon

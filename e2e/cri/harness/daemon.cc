@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "e2e/cri/harness/daemon.h"
+
+#include <absl/strings/str_join.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "e2e/cri/harness/files.h"
+#include "e2e/cri/harness/options.h"
+#include "e2e/cri/harness/wait.h"
+
+namespace berth::e2e {
+namespace {
+
+std::string Quoted(const std::string& text) { return "\"" + text + "\""; }
+
+std::string LastLines(const std::string& file) {
+  const std::string text = TryReadFile(file).value_or("(no log)");
+  return text.size() > 3000 ? "..." + text.substr(text.size() - 3000) : text;
+}
+
+}  // namespace
+
+Daemon::Daemon(DaemonConfig config) : config_(std::move(config)) {
+  if (config_.root.empty()) config_.root = config_.dir + "/root";
+  state_ = config_.dir + "/run";
+  endpoint_ = "unix://" + state_ + "/berth.sock";
+  config_file_ = config_.dir + "/config.toml";
+  MakeDirs(config_.root);
+  MakeDirs(state_);
+  client_ = std::make_unique<Client>(endpoint_);
+}
+
+Daemon::~Daemon() { program_.Kill(); }
+
+void Daemon::WriteConfig() const {
+  std::vector<std::string> bin_dirs;
+  for (const std::string& dir : config_.cni_bin_dirs) bin_dirs.push_back(Quoted(dir));
+  std::string text = "root = " + Quoted(config_.root) + "\nstate = " + Quoted(state_) + "\n";
+  if (!GetOptions().handler.empty()) text += "default_handlers = [" + Quoted(GetOptions().handler) + "]\n";
+  text += "\n[grpc]\nsocket = " + Quoted(state_ + "/berth.sock") +
+          "\n\n[cgroup]\ndriver = \"cgroupfs\"\nroot = " + Quoted(config_.cgroup_root) +
+          "\n\n[cni]\nconf_dir = " + Quoted(config_.cni_conf_dir) + "\nbin_dirs = [" +
+          absl::StrJoin(bin_dirs, ", ") + "]\n\n[registry]\nconfig_path = " + Quoted(config_.certs_dir) +
+          "\n\n[log]\nlevel = \"debug\"\n" + config_.more_toml;
+  WriteFile(config_file_, text);
+}
+
+void Daemon::Start() {
+  WriteConfig();
+  std::vector<std::string> environment = PlainEnvironment();
+  environment.insert(environment.end(), config_.environment.begin(), config_.environment.end());
+  for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"}) {
+    if (const char* value = ::getenv(name)) environment.push_back(std::string(name) + "=" + value);
+  }
+  program_.Start({GetOptions().berthd, "--config", config_file_}, log_file(), environment);
+  const bool ready = Eventually(
+      [&] {
+        if (!program_.Running()) return true;
+        const auto status = client_->Status({}, milliseconds(2000));
+        if (!status.ok()) return false;
+        for (const cri::RuntimeCondition& condition : status->status().conditions()) {
+          if (condition.type() == "RuntimeReady" && condition.status()) return true;
+        }
+        return false;
+      },
+      seconds(60));
+  if (!program_.Running()) throw TestError("berthd ended while starting; its log:\n" + LastLines(log_file()));
+  if (!ready) throw TestError("berthd was not ready within 60 s; its log:\n" + LastLines(log_file()));
+}
+
+int Daemon::Terminate() {
+  program_.Signal(SIGTERM);
+  siginfo_t info{};
+  const bool ended = Eventually(
+      [&] {
+        info.si_pid = 0;
+        return ::waitid(P_PID, static_cast<id_t>(pid()), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+               info.si_pid != 0;
+      },
+      seconds(30));
+  if (!ended) {
+    program_.Kill();
+    throw TestError("berthd did not end within 30 s of SIGTERM");
+  }
+  const int status = program_.Wait();
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+std::vector<std::string> Daemon::SanitizerReports() const {
+  std::vector<std::string> reports;
+  for (const std::string& line : Lines(TryReadFile(log_file()).value_or(""))) {
+    if (line.find("Sanitizer:") != std::string::npos || line.find("runtime error:") != std::string::npos) {
+      reports.push_back(line);
+    }
+  }
+  return reports;
+}
+
+}  // namespace berth::e2e

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bad input: each refusal is a status with a sentence, and the next attempt with the same names works.
+#include <gmock/gmock.h>
+
+#include "e2e/cri/harness/cgroups.h"
+#include "e2e/cri/harness/files.h"
+#include "e2e/cri/harness/pod.h"
+
+namespace berth::e2e {
+namespace {
+
+using testing::AnyOf;
+using testing::HasSubstr;
+using testing::Not;
+
+std::string Message(const absl::Status& status) { return std::string(status.message()); }
+
+TEST(Refusals, UnknownIdsAreNotFoundWhereTheContractSaysSo) {
+  const std::string id = "feedfacefeedface";
+  const auto not_found = absl::StatusCode::kNotFound;
+  EXPECT_EQ(Cri().PodSandboxStatus(WithPod<cri::PodSandboxStatusRequest>(id)).status().code(), not_found);
+  EXPECT_EQ(Cri().ContainerStatus(WithContainer<cri::ContainerStatusRequest>(id)).status().code(), not_found);
+  EXPECT_FALSE(Cri().StartContainer(WithContainer<cri::StartContainerRequest>(id)).ok());
+  EXPECT_FALSE(Cri().UpdateContainerResources(WithContainer<cri::UpdateContainerResourcesRequest>(id)).ok());
+  const Pod pod;
+  cri::CreateContainerRequest request = CreateRequest(pod, Server());
+  request.set_pod_sandbox_id(id);
+  EXPECT_FALSE(Cri().CreateContainer(request).ok());
+}
+
+TEST(Refusals, EmptyRequestsNameWhatIsMissing) {
+  EXPECT_FALSE(Cri().RunPodSandbox({}).ok());
+  EXPECT_FALSE(Cri().CreateContainer({}).ok());
+  EXPECT_FALSE(Cri().PodSandboxStatus({}).ok());
+  EXPECT_FALSE(Cri().ContainerStatus({}).ok());
+  if (OwnDaemon()) {
+    EXPECT_EQ(Cri().RunPodSandbox({}).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(Message(Cri().RunPodSandbox({}).status()), HasSubstr("metadata"));
+  }
+}
+
+TEST(Refusals, APodWithoutMetadataOrName) {
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = PodConfig();
+  request.mutable_config()->clear_metadata();
+  EXPECT_FALSE(Cri().RunPodSandbox(request).ok());
+  if (OwnDaemon()) {
+    *request.mutable_config() = PodConfig();
+    request.mutable_config()->mutable_metadata()->clear_name();
+    EXPECT_FALSE(Cri().RunPodSandbox(request).ok());
+  }
+}
+
+TEST(Refusals, AContainerWithoutMetadataOrImage) {
+  const Pod pod;
+  cri::ContainerConfig config = Server();
+  config.clear_metadata();
+  EXPECT_FALSE(Cri().CreateContainer(CreateRequest(pod, config)).ok());
+  config = Server();
+  config.clear_image();
+  EXPECT_FALSE(Cri().CreateContainer(CreateRequest(pod, config)).ok());
+}
+
+TEST(Refusals, AnUnknownHandlerIsNamed) {
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = PodConfig();
+  request.set_runtime_handler("no-such-handler");
+  const absl::Status status = Cri().RunPodSandbox(request).status();
+  ASSERT_FALSE(status.ok());
+  EXPECT_THAT(Message(status), HasSubstr("no-such-handler"));
+}
+
+TEST(Refusals, AnImageThatIsNotThereIsNamedAndTheNameStaysFree) {
+  const Pod pod;
+  cri::ContainerConfig config = Server();
+  const std::string good = config.image().image();
+  config.mutable_image()->set_image("sha256:" + std::string(64, 'a'));
+  const absl::Status status = Cri().CreateContainer(CreateRequest(pod, config)).status();
+  ASSERT_FALSE(status.ok());
+  config.mutable_image()->set_image(good);
+  const Container container = Container::Run(pod, config);
+  EXPECT_EQ(container.Status().state(), cri::CONTAINER_RUNNING);
+}
+
+TEST(Refusals, ACommandThatDoesNotExistFailsStartAndLeavesAnExitedRecord) {
+  const Pod pod;
+  const Container container(pod, Command({"/no/such/program"}));
+  const absl::Status status =
+      Cri().StartContainer(WithContainer<cri::StartContainerRequest>(container.id())).status();
+  ASSERT_FALSE(status.ok());
+  EXPECT_THAT(Message(status), HasSubstr("/no/such/program"));
+  const cri::ContainerStatus after = container.Status();
+  EXPECT_EQ(after.state(), cri::CONTAINER_EXITED);
+  EXPECT_GT(after.finished_at(), 0);
+  EXPECT_THAT(after.exit_code(), AnyOf(127, 128));
+  if (OwnDaemon()) {
+    EXPECT_EQ(after.exit_code(), 127);
+    EXPECT_EQ(after.reason(), "StartError");
+  }
+  EXPECT_THAT(container.Pids(), testing::IsEmpty());
+}
+
+TEST(Refusals, ANameThatIsNowhereInPathFailsTheSameWay) {
+  BERTH_NEEDS_OWN_DAEMON();
+  const Pod pod;
+  const Container container(pod, Command({"nosuchprogram"}));
+  EXPECT_FALSE(Cri().StartContainer(WithContainer<cri::StartContainerRequest>(container.id())).ok());
+  EXPECT_EQ(container.Status().exit_code(), 127);
+  EXPECT_EQ(container.Status().reason(), "StartError");
+}
+
+TEST(Refusals, AFileThatIsNotExecutableIs126) {
+  BERTH_NEEDS_OWN_DAEMON();
+  const Pod pod;
+  for (const char* path : {"/etc/passwd", "/etc"}) {
+    const Container container(pod, Command({path}));
+    const absl::Status status =
+        Cri().StartContainer(WithContainer<cri::StartContainerRequest>(container.id())).status();
+    ASSERT_FALSE(status.ok()) << path;
+    EXPECT_EQ(container.Status().exit_code(), 126) << path << ": " << status;
+    EXPECT_EQ(container.Status().reason(), "StartError");
+    EXPECT_GT(container.Status().finished_at(), 0);
+  }
+}
+
+TEST(Refusals, AWorkingDirectoryThatIsAFileFailsStart) {
+  const Pod pod;
+  cri::ContainerConfig config = Command({"true"});
+  config.set_working_dir("/etc/passwd");
+  const auto created = Cri().CreateContainer(CreateRequest(pod, config));
+  if (!created.ok()) return;  // refused even earlier
+  EXPECT_FALSE(Cri().StartContainer(WithContainer<cri::StartContainerRequest>(created->container_id())).ok());
+  Must(Cri().RemoveContainer(WithContainer<cri::RemoveContainerRequest>(created->container_id())));
+}
+
+TEST(Refusals, ALimitTooSmallToStartSaysTheLimitAndWhatStartingNeeds) {
+  BERTH_NEEDS_OWN_DAEMON();
+  const Pod pod;
+  const auto created = Cri().CreateContainer(CreateRequest(pod, WithMemory(Server(), 512 * 1024)));
+  absl::Status status = created.status();
+  if (created.ok()) {
+    status =
+        Cri().StartContainer(WithContainer<cri::StartContainerRequest>(created->container_id())).status();
+    const cri::ContainerStatus after =
+        Must(Cri().ContainerStatus(WithContainer<cri::ContainerStatusRequest>(created->container_id())))
+            .status();
+    EXPECT_EQ(after.state(), cri::CONTAINER_EXITED);
+    EXPECT_GT(after.finished_at(), 0);
+    Must(Cri().RemoveContainer(WithContainer<cri::RemoveContainerRequest>(created->container_id())));
+  }
+  ASSERT_FALSE(status.ok());
+  EXPECT_THAT(Message(status), HasSubstr("limit"));
+  EXPECT_THAT(Message(status), HasSubstr("MiB"));
+}
+
+TEST(Refusals, AnUnwritableLogDirectoryFailsTheStartAndNamesTheFile) {
+  BERTH_NEEDS_OWN_DAEMON();
+  const Pod pod;
+  cri::ContainerConfig config = Server();
+  config.set_log_path("is-a-directory/0.log");
+  MakeDirs(pod.config().log_directory() +
+           "/is-a-directory/0.log");  // a directory stands where the log belongs
+  const auto created = Cri().CreateContainer(CreateRequest(pod, config));
+  absl::Status status = created.status();
+  if (created.ok()) {
+    status =
+        Cri().StartContainer(WithContainer<cri::StartContainerRequest>(created->container_id())).status();
+    Must(Cri().RemoveContainer(WithContainer<cri::RemoveContainerRequest>(created->container_id())));
+  }
+  ASSERT_FALSE(status.ok());
+  EXPECT_THAT(Message(status), HasSubstr("is-a-directory/0.log"));
+}
+
+TEST(Refusals, BadSysctlsNamesAndHostnames) {
+  BERTH_NEEDS_OWN_DAEMON();
+  const auto refused = [](const std::function<void(cri::PodSandboxConfig*)>& edit) {
+    cri::RunPodSandboxRequest request;
+    *request.mutable_config() = PodConfig();
+    edit(request.mutable_config());
+    const auto reply = Cri().RunPodSandbox(request);
+    if (reply.ok()) {
+      static_cast<void>(Cri().StopPodSandbox(WithPod<cri::StopPodSandboxRequest>(reply->pod_sandbox_id())));
+      static_cast<void>(
+          Cri().RemovePodSandbox(WithPod<cri::RemovePodSandboxRequest>(reply->pod_sandbox_id())));
+    }
+    return !reply.ok();
+  };
+  EXPECT_TRUE(refused([](auto* c) { (*c->mutable_linux()->mutable_sysctls())["kernel.panic"] = "1"; }));
+  EXPECT_TRUE(refused([](auto* c) { (*c->mutable_linux()->mutable_sysctls())["../../etc/passwd"] = "1"; }));
+  EXPECT_TRUE(
+      refused([](auto* c) { (*c->mutable_linux()->mutable_sysctls())["net.ipv4.no_such_file"] = "1"; }));
+  EXPECT_TRUE(refused([](auto* c) { c->set_hostname(std::string(65, 'h')); }));
+  EXPECT_TRUE(refused([](auto* c) { c->set_hostname("two\nlines"); }));
+  EXPECT_TRUE(refused([](auto* c) { c->mutable_linux()->set_cgroup_parent("/../../etc"); }));
+}
+
+TEST(Refusals, UserNamespaceModesThatCritestWantsRefused) {
+  BERTH_NEEDS_OWN_DAEMON();
+  for (const cri::NamespaceMode mode : {cri::CONTAINER, cri::TARGET}) {
+    cri::RunPodSandboxRequest request;
+    *request.mutable_config() = PodConfig();
+    Namespaces(request.mutable_config())->mutable_userns_options()->set_mode(mode);
+    EXPECT_FALSE(Cri().RunPodSandbox(request).ok());
+  }
+}
+
+TEST(Refusals, AFailedPodLeavesItsNameFreeAndNothingElse) {
+  BERTH_NEEDS_OWN_DAEMON();
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = PodConfig();
+  request.set_runtime_handler("no-such-handler");
+  ASSERT_FALSE(Cri().RunPodSandbox(request).ok());
+  EXPECT_FALSE(MemoryCgroupExists(request.config().linux().cgroup_parent()));
+  const Pod pod(request.config());
+  EXPECT_EQ(pod.Status().state(), cri::SANDBOX_READY);
+}
+
+TEST(Refusals, AContainerInAStoppedPod) {
+  const Pod pod;
+  pod.Stop();
+  const auto created = Cri().CreateContainer(CreateRequest(pod, Server()));
+  absl::Status status = created.status();
+  if (created.ok()) {
+    status =
+        Cri().StartContainer(WithContainer<cri::StartContainerRequest>(created->container_id())).status();
+  }
+  EXPECT_FALSE(status.ok());
+}
+
+TEST(Refusals, ALogPathThatLeadsOutOfThePodsDirectory) {
+  BERTH_NEEDS_OWN_DAEMON();
+  const Pod pod;
+  cri::ContainerConfig config = Server();
+  config.set_log_path("../../../../../../tmp/berth-e2e-escaped.log");
+  const auto created = Cri().CreateContainer(CreateRequest(pod, config));
+  if (created.ok())
+    Must(Cri().RemoveContainer(WithContainer<cri::RemoveContainerRequest>(created->container_id())));
+  EXPECT_FALSE(Exists("/tmp/berth-e2e-escaped.log"));
+  EXPECT_FALSE(created.ok());
+}
+
+TEST(Refusals, MessagesNameNoInternalsAndEndWithoutNoise) {
+  BERTH_NEEDS_OWN_DAEMON();
+  const absl::Status status = Cri().RunPodSandbox({}).status();
+  EXPECT_THAT(Message(status), Not(HasSubstr("\n")));
+  EXPECT_THAT(Message(status), Not(HasSubstr("absl")));
+}
+
+}  // namespace
+}  // namespace berth::e2e

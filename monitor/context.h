@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parts of a serving monitor share.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/fd.h"
+#include "cgroupfs/cgroup.h"
+#include "monitor/loop.h"
+#include "monitor/reaper.h"
+
+namespace berth::monitor {
+
+struct Context {
+  Loop& loop;
+  Reaper& reaper;
+  const cgroupfs::Host& cgroups;
+  std::string pod_id;
+  std::string kernel_log;
+  // An event to every connection that said hello.
+  std::function<void(const nlohmann::json& event)> broadcast;
+};
+
+struct ReplyError {
+  std::string code;     // messages.h: kErr…
+  std::string stage;
+  std::string message;
+};
+
+// Answers one request, once: fields of the reply and descriptors, or an error.
+struct Reply {
+  std::function<void(nlohmann::json fields, std::vector<base::UniqueFd> fds)> ok;
+  std::function<void(ReplyError error)> failed;
+};
+
+}  // namespace berth::monitor

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor/oom_ledger.h"
+
+#include <algorithm>
+#include <csignal>
+
+namespace berth::monitor {
+namespace {
+
+std::uint64_t Growth(const std::optional<std::uint64_t>& now, std::uint64_t before) { return now && *now > before ? *now - before : 0; }
+
+}  // namespace
+
+bool NamesCgroup(const std::string& kernel_path, const std::string& cgroup, bool or_below) {
+  if (cgroup.size() < 2) return false;
+  for (auto at = kernel_path.find(cgroup); at != std::string::npos; at = kernel_path.find(cgroup, at + 1)) {
+    const auto end = at + cgroup.size();
+    if (end == kernel_path.size()) return true;
+    if (or_below && kernel_path[end] == '/') return true;
+  }
+  return false;
+}
+
+void OomLedger::Arm(const Setup& setup) {
+  *this = OomLedger();
+  setup_ = setup;
+  armed_ = true;
+}
+
+bool OomLedger::IsOurs(const KernelVictim& victim) const {
+  if (!setup_.nested && victim.pid == setup_.pid) return true;
+  if (victim.task_memcg) return NamesCgroup(*victim.task_memcg, setup_.cgroup, true);
+  // The line that would say whose it was fell to the kernel's rate limit: ours if our counter has a kill that no line explains.
+  return counter_growth_ > seen_;
+}
+
+void OomLedger::Add(const Look& look) {
+  if (!armed_) return;
+  if (!look.first_process_dying && look.at_ns - last_look_ns_ >= kSettleNs) {
+    // PID 1 outlived what the look before saw: those were others.
+    open_.clear();
+    settled_growth_ = counter_growth_;
+  }
+  last_look_ns_ = look.at_ns;
+  if (!look.first_process_comm.empty()) comm_ = look.first_process_comm;
+  lost_ = lost_ || look.log.lost;
+  counter_growth_ = std::max(counter_growth_, Growth(look.counter, setup_.counter));
+  oom_here_ = oom_here_ || (setup_.oom_local && Growth(look.oom_local, *setup_.oom_local) > 0);
+  oom_in_pod_ = oom_in_pod_ || (setup_.pod_oom_local && Growth(look.pod_oom_local, *setup_.pod_oom_local) > 0);
+  for (const auto& victim : look.log.victims) {
+    if (!IsOurs(victim)) continue;
+    ++seen_;
+    last_ = victim;
+    victim_pids_.push_back(victim.pid);
+    if (!setup_.nested && victim.pid == setup_.pid) {
+      first_process_ = victim;
+    } else {
+      open_.push_back(victim);
+    }
+  }
+}
+
+std::uint64_t OomLedger::kills() const { return std::max<std::uint64_t>(seen_, counter_growth_); }
+
+bool OomLedger::Killed(std::int64_t pid) const {
+  return std::find(victim_pids_.begin(), victim_pids_.end(), pid) != victim_pids_.end();
+}
+
+std::string OomLedger::ScopeOf(const KernelVictim* victim) const {
+  if (victim != nullptr && victim->global) return "node";
+  if (victim != nullptr && victim->oom_memcg) {
+    if (NamesCgroup(*victim->oom_memcg, setup_.cgroup, true)) return "container";
+    if (NamesCgroup(*victim->oom_memcg, setup_.pod_cgroup, false)) return "pod";
+    return "unknown";
+  }
+  if (oom_here_) return "container";
+  if (oom_in_pod_) return "pod";
+  return "unknown";
+}
+
+OomEvidence OomLedger::Judge(const base::ExitStatus& status, bool killed_by_us) const {
+  OomEvidence oom;
+  if (!armed_) return oom;
+  const bool sigkill = status.signaled && status.code == SIGKILL;
+  const KernelVictim* decisive = nullptr;
+  if (sigkill && first_process_) {
+    oom.evidence = "kernel log";
+    decisive = &*first_process_;
+  } else if (sigkill && !killed_by_us) {
+    const auto same_name = std::find_if(open_.begin(), open_.end(), [this](const KernelVictim& v) { return v.comm == comm_; });
+    if (setup_.nested && same_name != open_.end()) {
+      oom.evidence = "kernel log";
+      decisive = &*same_name;
+    } else if (!setup_.nested && !open_.empty()) {
+      oom.evidence = "shared memory";
+      decisive = &open_.back();
+    } else if ((!setup_.log_readable || setup_.nested || lost_) && counter_growth_ > settled_growth_) {
+      oom.evidence = "counter";
+    }
+  }
+  oom.verdict = !oom.evidence.empty();
+  // Unless the log can have told all, say so: a SIGKILL without a line is then no proof of the contrary.
+  oom.evidence_lost = lost_ || !setup_.log_readable;
+  oom.kills = kills();
+  // Of a victim that shares PID 1's memory the kernel counts one kill, which is the one that ended PID 1.
+  oom.child_kills = oom.verdict && oom.kills > 0 ? oom.kills - 1 : oom.kills;
+  if (oom.verdict && oom.kills == 0) oom.kills = 1;
+  if (decisive == nullptr && !oom.verdict && last_) decisive = &*last_;
+  if (oom.kills > 0) oom.scope = ScopeOf(decisive);
+  if (decisive != nullptr) oom.victim = OomVictim{decisive->comm, decisive->pid, decisive->rss_bytes};
+  return oom;
+}
+
+}  // namespace berth::monitor

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor/pin.h"
+
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+
+#include "base/fault.h"
+#include "base/fd.h"
+#include "base/files.h"
+#include "monitor/holder.h"
+
+namespace berth::monitor {
+namespace {
+
+base::Result<void> LoopbackUp() {
+  base::UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return base::SyscallFailed(errno, "open a socket for the loopback device");
+  ifreq request{};
+  std::strncpy(request.ifr_name, "lo", IFNAMSIZ - 1);
+  if (::ioctl(fd.get(), SIOCGIFFLAGS, &request) != 0) return base::SyscallFailed(errno, "read the loopback device's flags");
+  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
+  BERTH_FAULT_POINT("monitor.loopback_up");
+  if (::ioctl(fd.get(), SIOCSIFFLAGS, &request) != 0) return base::SyscallFailed(errno, "bring the loopback device up");
+  return {};
+}
+
+base::Result<void> Unshare(int flag, const char* which) {
+  BERTH_FAULT_POINT("monitor.unshare");
+  if (BERTH_FAULT_FAILS("monitor.unshare_eperm")) return base::SyscallFailed(EPERM, std::string("unshare the ") + which + " namespace");
+  if (::unshare(flag) != 0) return base::SyscallFailed(errno, std::string("unshare the ") + which + " namespace");
+  return {};
+}
+
+base::Result<void> Do(const PinPlan& plan) {
+  if (plan.net) {
+    if (auto done = Unshare(CLONE_NEWNET, "network"); !done) return done;
+    if (auto done = LoopbackUp(); !done) return done;
+  }
+  if (plan.ipc) {
+    if (auto done = Unshare(CLONE_NEWIPC, "IPC"); !done) return done;
+  }
+  if (plan.uts) {
+    if (auto done = Unshare(CLONE_NEWUTS, "UTS"); !done) return done;
+    if (!plan.hostname.empty() && ::sethostname(plan.hostname.c_str(), plan.hostname.size()) != 0) {
+      return base::SyscallFailed(errno, "set the hostname '" + plan.hostname + "'");
+    }
+  }
+  for (const auto& [name, value] : plan.sysctls) {
+    auto path = SysctlPath(name);
+    if (!path) return path.TakeError();
+    const bool is_net = path->rfind("net/", 0) == 0;
+    if ((is_net && !plan.net) || (!is_net && !plan.ipc)) {
+      return base::SyscallFailed(EPERM, "set sysctl '" + name + "', which would be the host's: the pod has no " + (is_net ? "network" : "IPC") +
+                                            " namespace of its own");
+    }
+    // /proc/self of this very process: net and ipc sysctls are those of the namespaces it is in now.
+    if (auto done = base::WriteControl("/proc/sys/" + *path, value); !done) {
+      return base::SyscallFailed(done.error().err, "set sysctl '" + name + "' to '" + value + "'");
+    }
+  }
+  if (plan.net) {
+    if (auto done = PinNamespace("/proc/self/ns/net", plan.dir + "/net"); !done) return done;
+  }
+  if (plan.ipc) {
+    if (auto done = PinNamespace("/proc/self/ns/ipc", plan.dir + "/ipc"); !done) return done;
+  }
+  if (plan.uts) {
+    if (auto done = PinNamespace("/proc/self/ns/uts", plan.dir + "/uts"); !done) return done;
+  }
+  return {};
+}
+
+void Undo(const PinPlan& plan) {
+  for (const auto& [wanted, name] : {std::pair{plan.net, "/net"}, std::pair{plan.ipc, "/ipc"}, std::pair{plan.uts, "/uts"}}) {
+    if (!wanted) continue;
+    ::umount2((plan.dir + name).c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+    ::unlink((plan.dir + name).c_str());
+  }
+}
+
+bool StartsWith(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
+
+}  // namespace
+
+base::Result<std::string> SysctlPath(const std::string& name) {
+  const auto refused = [&name](const char* why) { return base::Malformed("sysctl '" + name + "' " + why); };
+  // sysctl(8): when a slash comes before any dot, slashes separate and dots are part of a name (VLAN devices).
+  const auto separator = name.find_first_of("./");
+  if (separator == std::string::npos) return refused("has no group");
+  std::string path = name;
+  if (name[separator] == '.') {
+    for (char& c : path) {
+      if (c == '.') c = '/';
+      else if (c == '/') c = '.';
+    }
+  }
+  std::size_t begin = 0;
+  while (begin <= path.size()) {
+    const auto end = std::min(path.find('/', begin), path.size());
+    const std::string part = path.substr(begin, end - begin);
+    if (part.empty() || part == "." || part == "..") return refused("has an empty part");
+    const bool good = std::all_of(part.begin(), part.end(), [](unsigned char c) { return std::isalnum(c) != 0 || std::strchr("-_.:@", c) != nullptr; });
+    if (!good) return refused("has a character that no sysctl has");
+    begin = end + 1;
+  }
+  const bool ours = StartsWith(path, "net/") || StartsWith(path, "kernel/shm") || StartsWith(path, "kernel/msg") || path == "kernel/sem" ||
+                    StartsWith(path, "fs/mqueue/");
+  if (!ours) return refused("belongs to no namespace of a pod");
+  return path;
+}
+
+base::Result<void> PinAll(const PinPlan& plan) {
+  auto done = Do(plan);
+  if (!done) Undo(plan);
+  return done;
+}
+
+int PinMain(int argc, char** argv) {
+  PinPlan plan;
+  for (int i = 1; i < argc; ++i) {
+    const std::string option = argv[i];
+    const std::string value = i + 1 < argc ? argv[i + 1] : "";
+    if (option == "--net") { plan.net = true; continue; }
+    if (option == "--ipc") { plan.ipc = true; continue; }
+    if (option == "--uts") { plan.uts = true; continue; }
+    ++i;
+    if (option == "--dir") {
+      plan.dir = value;
+    } else if (option == "--hostname") {
+      plan.hostname = value;
+    } else if (option == "--sysctl" && value.find('=') != std::string::npos) {
+      plan.sysctls.emplace_back(value.substr(0, value.find('=')), value.substr(value.find('=') + 1));
+    } else {
+      const std::string text = "unknown option '" + option + "'";
+      (void)!::write(STDERR_FILENO, text.data(), text.size());
+      return 2;
+    }
+  }
+  if (auto done = PinAll(plan); !done) {
+    const std::string text = done.error().Message();
+    (void)!::write(STDERR_FILENO, text.data(), text.size());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace berth::monitor

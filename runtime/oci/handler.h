@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// OCI runtimes by RuntimeClass handler name, probed at start by starting a trivial container (design.md: Processes). Immutable after Probe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cgroupfs/cgroup.h"
+
+namespace berth::runtime::oci {
+
+struct HandlerConfig {
+  std::string name;
+  std::string path;
+};
+
+struct HandlerFeatures {
+  bool recursive_read_only_mounts = false;
+  bool user_namespaces = false;
+};
+
+struct Handler {
+  std::string name;
+  std::string path;
+  std::string version;           // first line of --version
+  bool usable = false;
+  std::string why_not;           // the probe's words when not usable
+  std::string spec_version;      // lowest ociVersion that our specs need
+  std::string hide_mount;        // for SpawnOptions.hide_mount; "" = none
+  std::vector<std::string> args; // global arguments for every call
+  HandlerFeatures features;
+};
+
+struct ProbeOptions {
+  std::vector<HandlerConfig> handlers;
+  std::vector<std::string> default_order;
+  std::string work_dir;          // on tmpfs or disk, ours: bundle and runtime roots of the probes
+  std::string cgroup_root;       // where probe cgroups go
+  std::string probe_program;     // a static program for the trivial container: berth-monitor with argument "true"
+  std::string cache_file;        // results by binary (path, size, mtime) and boot; "" = none
+  const cgroupfs::Host* cgroups = nullptr;
+};
+
+class Handlers {
+ public:
+  // Never fails for a handler that does not work; that is its `why_not`.
+  static absl::StatusOr<std::shared_ptr<const Handlers>> Probe(const ProbeOptions& options);
+  // "" → the default. nullptr when the name is unknown. An unusable one is returned: look at `usable`.
+  const Handler* Find(const std::string& name) const;
+  // The first usable of the default order; nullptr when none works.
+  const Handler* Default() const;
+  const std::vector<Handler>& all() const { return handlers_; }
+
+ private:
+  std::vector<Handler> handlers_;
+  int default_index_ = -1;
+};
+
+}  // namespace berth::runtime::oci
