@@ -32,6 +32,7 @@ std::string TempNameFor(const std::string& path) {
 Result<void> WriteTemp(const std::string& temp, std::string_view content, mode_t mode, bool sync) {
   auto fd = OpenAt(AT_FDCWD, temp, O_WRONLY | O_CREAT | O_EXCL, Resolve::kAnywhere, mode);
   if (!fd) return fd.TakeError();
+  if (::fchmod(fd->get(), mode) != 0) return Failed(errno, "chmod", temp);  // whatever our umask is
   if (auto written = WriteAll(fd->get(), content); !written) return written;
   if (sync && ::fsync(fd->get()) != 0) return Failed(errno, "fsync", temp);
   return {};
@@ -202,7 +203,11 @@ Result<void> MakeDirs(const std::string& path, mode_t mode) {
   if (path.empty()) return {};
   for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
-    if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST) return Failed(errno, "create directory", part);
+    if (::mkdir(part.c_str(), mode) == 0) {
+      if (::chmod(part.c_str(), mode) != 0) return Failed(errno, "chmod", part);  // whatever our umask is
+    } else if (errno != EEXIST) {
+      return Failed(errno, "create directory", part);
+    }
     if (end == std::string::npos) break;
   }
   struct stat info {};

@@ -49,7 +49,7 @@ Result<void> WriteFile(const std::string& path, std::string_view content, mode_t
 
 Result<void> FsyncDir(const std::string& path);
 
-// mkdir -p; `mode` is for directories made here.
+// mkdir -p; `mode` is for directories made here, exactly (the umask does not count, as in WriteFile).
 Result<void> MakeDirs(const std::string& path, mode_t mode = 0700);
 
 // rm -rf without following links and without crossing into another file system (a mount left inside is

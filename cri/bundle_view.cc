@@ -14,7 +14,8 @@ nlohmann::json BundleSpec(const runtime::Options& options, const runtime::Contai
   return spec.is_object() ? std::move(spec) : nlohmann::json();
 }
 
-std::vector<std::string> BundleCommand(const runtime::Options& options, const runtime::ContainerStatus& container) {
+std::vector<std::string> BundleCommand(const runtime::Options& options,
+                                       const runtime::ContainerStatus& container) {
   std::vector<std::string> command;
   const nlohmann::json spec = BundleSpec(options, container);
   if (spec.contains("process") && spec["process"].is_object() && spec["process"].contains("args")) {

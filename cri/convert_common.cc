@@ -13,15 +13,16 @@ constexpr std::int64_t kMaxId = 0xfffffffeLL;
 
 absl::StatusOr<runtime::NamespaceMode> ModeFrom(const char* field, v1::NamespaceMode mode) {
   if (!v1::NamespaceMode_IsValid(mode)) {
-    return absl::InvalidArgumentError(absl::StrCat("namespace mode ", static_cast<int>(mode), " of ", field, " is unknown"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("namespace mode ", static_cast<int>(mode), " of ", field, " is unknown"));
   }
   return static_cast<runtime::NamespaceMode>(mode);
 }
 
 absl::Status CheckMappings(const char* field, const std::vector<runtime::IdMapping>& mappings) {
   if (mappings.size() != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("userns_options has ", mappings.size(), " ", field, " mappings; exactly one is supported"));
+    return absl::InvalidArgumentError(absl::StrCat("userns_options has ", mappings.size(), " ", field,
+                                                   " mappings; exactly one is supported"));
   }
   if (mappings[0].container_id != 0 || mappings[0].length == 0) {
     return absl::InvalidArgumentError(absl::StrCat("userns_options does not map ", field, " id 0"));
@@ -36,14 +37,15 @@ absl::Status UserNamespaceFrom(const v1::UserNamespace& in, runtime::NamespaceOp
   switch (in.mode()) {
     case v1::NODE:
       if (in.uids_size() > 0 || in.gids_size() > 0) {
-        return absl::InvalidArgumentError("userns_options has mappings, but its mode NODE asks for no user namespace");
+        return absl::InvalidArgumentError(
+            "userns_options has mappings, but its mode NODE asks for no user namespace");
       }
       return absl::OkStatus();
     case v1::POD:
       break;
     default:
-      return absl::InvalidArgumentError(
-          absl::StrCat("userns_options mode ", v1::NamespaceMode_Name(in.mode()), " is not supported: only POD and NODE"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "userns_options mode ", v1::NamespaceMode_Name(in.mode()), " is not supported: only POD and NODE"));
   }
   out->user_namespace = true;
   out->uid_mappings = MappingsFrom(in.uids());
@@ -58,7 +60,8 @@ absl::Status UserNamespaceFrom(const v1::UserNamespace& in, runtime::NamespaceOp
   return absl::OkStatus();
 }
 
-void EchoMappings(const std::vector<runtime::IdMapping>& in, google::protobuf::RepeatedPtrField<v1::IDMapping>* out) {
+void EchoMappings(const std::vector<runtime::IdMapping>& in,
+                  google::protobuf::RepeatedPtrField<v1::IDMapping>* out) {
   for (const auto& mapping : in) {
     auto* echoed = out->Add();
     echoed->set_host_id(mapping.host_id);
@@ -103,12 +106,14 @@ absl::StatusOr<runtime::SecurityProfile> ProfileFrom(const char* what, const v1:
         absl::StrCat(what, " profile type ", static_cast<int>(in.profile_type()), " is unknown"));
   }
   if (in.profile_type() == v1::SecurityProfile::Localhost && in.localhost_ref().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(what, " profile is Localhost, but localhost_ref is empty"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " profile is Localhost, but localhost_ref is empty"));
   }
   return runtime::SecurityProfile{static_cast<runtime::ProfileType>(in.profile_type()), in.localhost_ref()};
 }
 
-absl::StatusOr<std::optional<runtime::SecurityProfile>> OldProfileFrom(const char* what, const std::string& text) {
+absl::StatusOr<std::optional<runtime::SecurityProfile>> OldProfileFrom(const char* what,
+                                                                       const std::string& text) {
   if (text.empty()) return std::nullopt;
   if (text == "unconfined") return runtime::SecurityProfile{runtime::ProfileType::kUnconfined, ""};
   if (text == "runtime/default" || text == "docker/default") {
@@ -121,18 +126,22 @@ absl::StatusOr<std::optional<runtime::SecurityProfile>> OldProfileFrom(const cha
   return absl::InvalidArgumentError(absl::StrCat(what, " profile '", text, "' is not understood"));
 }
 
-absl::StatusOr<std::optional<std::int64_t>> IdFrom(const char* field, bool present, const v1::Int64Value& value) {
+absl::StatusOr<std::optional<std::int64_t>> IdFrom(const char* field, bool present,
+                                                   const v1::Int64Value& value) {
   if (!present) return std::nullopt;
   if (value.value() < 0 || value.value() > kMaxId) {
-    return absl::InvalidArgumentError(absl::StrCat(field, " ", value.value(), " is not between 0 and ", kMaxId));
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, " ", value.value(), " is not between 0 and ", kMaxId));
   }
   return value.value();
 }
 
-absl::StatusOr<std::vector<std::int64_t>> GroupsFrom(const google::protobuf::RepeatedField<std::int64_t>& groups) {
+absl::StatusOr<std::vector<std::int64_t>> GroupsFrom(
+    const google::protobuf::RepeatedField<std::int64_t>& groups) {
   for (const std::int64_t group : groups) {
     if (group < 0 || group > kMaxId) {
-      return absl::InvalidArgumentError(absl::StrCat("supplemental group ", group, " is not between 0 and ", kMaxId));
+      return absl::InvalidArgumentError(
+          absl::StrCat("supplemental group ", group, " is not between 0 and ", kMaxId));
     }
   }
   return std::vector<std::int64_t>(groups.begin(), groups.end());

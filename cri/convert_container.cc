@@ -13,7 +13,8 @@ namespace {
 constexpr std::int64_t kMaxOomScore = 1000;
 
 runtime::ImageSpec ImageFrom(const v1::ImageSpec& in) {
-  return {in.image(), MapFrom(in.annotations()), in.user_specified_image(), in.runtime_handler(), in.image_ref()};
+  return {in.image(), MapFrom(in.annotations()), in.user_specified_image(), in.runtime_handler(),
+          in.image_ref()};
 }
 
 absl::StatusOr<runtime::Mount> MountFrom(const v1::Mount& in) {
@@ -41,7 +42,8 @@ absl::StatusOr<runtime::Mount> MountFrom(const v1::Mount& in) {
   return out;
 }
 
-absl::StatusOr<std::optional<runtime::SecurityProfile>> SeccompOf(const v1::LinuxContainerSecurityContext& in) {
+absl::StatusOr<std::optional<runtime::SecurityProfile>> SeccompOf(
+    const v1::LinuxContainerSecurityContext& in) {
   if (in.has_seccomp()) return ProfileFrom("seccomp", in.seccomp());
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -49,7 +51,8 @@ absl::StatusOr<std::optional<runtime::SecurityProfile>> SeccompOf(const v1::Linu
 #pragma GCC diagnostic pop
 }
 
-absl::StatusOr<std::optional<runtime::SecurityProfile>> ApparmorOf(const v1::LinuxContainerSecurityContext& in) {
+absl::StatusOr<std::optional<runtime::SecurityProfile>> ApparmorOf(
+    const v1::LinuxContainerSecurityContext& in) {
   if (in.has_apparmor()) return ProfileFrom("apparmor", in.apparmor());
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -88,7 +91,8 @@ absl::Status LinuxFrom(const v1::LinuxContainerConfig& in, runtime::ContainerCon
     BERTH_ASSIGN_OR_RETURN(out->resources, ResourcesFrom(in.resources()));
     const std::int64_t score = in.resources().oom_score_adj();
     if (score < -kMaxOomScore || score > kMaxOomScore) {
-      return absl::InvalidArgumentError(absl::StrCat("oom_score_adj ", score, " is not between -1000 and 1000"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("oom_score_adj ", score, " is not between -1000 and 1000"));
     }
     out->oom_score_adj = score;
   }
@@ -112,14 +116,16 @@ void EchoContainer(const runtime::ContainerStatus& container, Message* out) {
   out->set_state(static_cast<v1::ContainerState>(container.state));
   out->set_created_at(container.created_at);
   EchoImage(container.config.image, out->mutable_image());
-  // Shown as the container's image in the pod's status: the name a person wrote, not the id kubelet made of it.
+  // Shown as the container's image in the pod's status: the name a person wrote, not the id kubelet made of
+  // it.
   if (!container.config.image.user_specified_image.empty()) {
     out->mutable_image()->set_image(container.config.image.user_specified_image);
   }
   out->set_image_ref(container.image_ref.empty() ? container.image_id : container.image_ref);
   out->set_image_id(container.image_id);
   out->mutable_labels()->insert(container.config.labels.begin(), container.config.labels.end());
-  out->mutable_annotations()->insert(container.config.annotations.begin(), container.config.annotations.end());
+  out->mutable_annotations()->insert(container.config.annotations.begin(),
+                                     container.config.annotations.end());
 }
 
 void EchoMount(const runtime::Mount& in, const std::function<std::string(const std::string&)>& digest_of,
@@ -152,7 +158,8 @@ absl::StatusOr<runtime::ContainerConfig> ContainerConfigFrom(const v1::Container
   out.working_dir = in.working_dir();
   for (const auto& env : in.envs()) {
     if (env.key().empty() || env.key().find('=') != std::string::npos) {
-      return absl::InvalidArgumentError(absl::StrCat("environment variable name '", env.key(), "' is empty or has '='"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("environment variable name '", env.key(), "' is empty or has '='"));
     }
     out.envs.push_back({env.key(), env.value()});
   }
@@ -196,7 +203,8 @@ v1::ContainerStatus ContainerStatusMessage(const runtime::ContainerStatus& conta
   // kubelet finds the termination message's file among these.
   for (const auto& mount : container.config.mounts) EchoMount(mount, digest_of, status.add_mounts());
   status.set_log_path(container.log_path);
-  EchoResources(container.config.resources, container.config.oom_score_adj, status.mutable_resources()->mutable_linux());
+  EchoResources(container.config.resources, container.config.oom_score_adj,
+                status.mutable_resources()->mutable_linux());
   if (container.user) {
     auto* user = status.mutable_user()->mutable_linux();
     user->set_uid(container.user->uid);

@@ -10,8 +10,8 @@
 
 namespace berth::cri {
 
-// INVALID_ARGUMENT names what is missing or makes no sense. What depends on the host or the image (a path that is not there,
-// a capability that we lack) is runtime's to refuse.
+// INVALID_ARGUMENT names what is missing or makes no sense. What depends on the host or the image (a path
+// that is not there, a capability that we lack) is runtime's to refuse.
 absl::StatusOr<runtime::ContainerConfig> ContainerConfigFrom(const v1::ContainerConfig& config);
 
 v1::Container ContainerItem(const runtime::ContainerStatus& container);

@@ -196,7 +196,8 @@ runtime::ContainerStatus Exited() {
 }
 
 TEST(ContainerStatusToCri, SaysHowItEnded) {
-  const auto status = ContainerStatusMessage(Exited(), [](const std::string& id) { return "digest of " + id; });
+  const auto status =
+      ContainerStatusMessage(Exited(), [](const std::string& id) { return "digest of " + id; });
   EXPECT_EQ(status.id(), "c1");
   EXPECT_EQ(status.metadata().attempt(), 2U);
   EXPECT_EQ(status.state(), v1::CONTAINER_EXITED);
@@ -229,7 +230,8 @@ TEST(ContainerStatusToCri, NamesTheImageAsThePersonDid) {
 }
 
 TEST(ContainerStatusToCri, KeepsTheMountsInWhichKubeletFindsTheTerminationMessage) {
-  const auto status = ContainerStatusMessage(Exited(), [](const std::string& id) { return "digest of " + id; });
+  const auto status =
+      ContainerStatusMessage(Exited(), [](const std::string& id) { return "digest of " + id; });
   ASSERT_EQ(status.mounts_size(), 2);
   EXPECT_EQ(status.mounts(0).container_path(), "/dev/termination-log");
   EXPECT_EQ(status.mounts(0).host_path(), "/pods/x");

@@ -14,8 +14,9 @@ namespace v1 = ::runtime::v1;
 
 constexpr std::int64_t kMaxId = 0xfffffffeLL;
 
-// The part of USER before the colon: digits are a uid, anything else a name, nothing is neither. Digits beyond the range of ids
-// stay text: as a name they are refused when the container is made, while "neither" would make it root.
+// The part of USER before the colon: digits are a uid, anything else a name, nothing is neither. Digits
+// beyond the range of ids stay text: as a name they are refused when the container is made, while "neither"
+// would make it root.
 void FillUser(const std::string& user, v1::Image* out) {
   const std::string name = user.substr(0, user.find(':'));
   if (name.empty()) return;

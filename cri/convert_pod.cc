@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/convert_pod.h"
 
+#include <algorithm>
+
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "cri/convert_resources.h"
@@ -23,6 +26,24 @@ absl::StatusOr<runtime::PodMetadata> MetadataFrom(const v1::PodSandboxConfig& co
   return out;
 }
 
+// It goes into files that are read line by line, and to sethostname(2), which takes 64 bytes.
+absl::Status CheckHostname(const std::string& hostname) {
+  const auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_';
+  };
+  if (hostname.size() > 64) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("hostname '", hostname, "' has ", hostname.size(), " bytes; 64 are possible"));
+  }
+  if (!std::all_of(hostname.begin(), hostname.end(), good)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("hostname '", absl::CEscape(hostname),
+                     "' has other characters than letters, digits, '-', '.' and '_'"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<runtime::PortMapping> PortFrom(const v1::PortMapping& in) {
   if (!v1::Protocol_IsValid(in.protocol())) {
     return absl::InvalidArgumentError(
@@ -30,14 +51,16 @@ absl::StatusOr<runtime::PortMapping> PortFrom(const v1::PortMapping& in) {
   }
   for (const std::int32_t port : {in.container_port(), in.host_port()}) {
     if (port < 0 || port > 65535) {
-      return absl::InvalidArgumentError(absl::StrCat("port mapping's port ", port, " is not between 0 and 65535"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("port mapping's port ", port, " is not between 0 and 65535"));
     }
   }
   if (in.host_port() != 0 && in.container_port() == 0) {
-    return absl::InvalidArgumentError(absl::StrCat("port mapping of host port ", in.host_port(), " names no container port"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("port mapping of host port ", in.host_port(), " names no container port"));
   }
-  return runtime::PortMapping{static_cast<runtime::Protocol>(in.protocol()), in.container_port(), in.host_port(),
-                              in.host_ip()};
+  return runtime::PortMapping{static_cast<runtime::Protocol>(in.protocol()), in.container_port(),
+                              in.host_port(), in.host_ip()};
 }
 
 absl::StatusOr<std::optional<runtime::SecurityProfile>> SeccompOf(const v1::LinuxSandboxSecurityContext& in) {
@@ -53,8 +76,10 @@ absl::Status SecurityFrom(const v1::LinuxSandboxSecurityContext& in, runtime::Po
   const auto unfit = [](runtime::NamespaceMode mode) {
     return mode != runtime::NamespaceMode::kPod && mode != runtime::NamespaceMode::kNode;
   };
-  if (unfit(out->namespaces.network)) return absl::InvalidArgumentError("the pod's network mode is neither POD nor NODE");
-  if (unfit(out->namespaces.ipc)) return absl::InvalidArgumentError("the pod's ipc mode is neither POD nor NODE");
+  if (unfit(out->namespaces.network))
+    return absl::InvalidArgumentError("the pod's network mode is neither POD nor NODE");
+  if (unfit(out->namespaces.ipc))
+    return absl::InvalidArgumentError("the pod's ipc mode is neither POD nor NODE");
   if (out->namespaces.pid == runtime::NamespaceMode::kTarget) {
     return absl::InvalidArgumentError("the pod's pid mode is TARGET, which only a container can have");
   }
@@ -96,11 +121,13 @@ void EchoPod(const runtime::PodStatus& pod, Message* out) {
 absl::StatusOr<runtime::PodConfig> PodConfigFrom(const v1::PodSandboxConfig& in) {
   runtime::PodConfig out;
   BERTH_ASSIGN_OR_RETURN(out.metadata, MetadataFrom(in));
+  BERTH_RETURN_IF_ERROR(CheckHostname(in.hostname()));
   out.hostname = in.hostname();
   out.log_directory = in.log_directory();
   if (in.has_dns_config()) {
-    out.dns = runtime::DnsConfig{VectorFrom(in.dns_config().servers()), VectorFrom(in.dns_config().searches()),
-                                 VectorFrom(in.dns_config().options())};
+    out.dns =
+        runtime::DnsConfig{VectorFrom(in.dns_config().servers()), VectorFrom(in.dns_config().searches()),
+                           VectorFrom(in.dns_config().options())};
   }
   for (const auto& mapping : in.port_mappings()) {
     BERTH_ASSIGN_OR_RETURN(auto port, PortFrom(mapping));

@@ -109,6 +109,19 @@ TEST(PodConfigFromCri, SaysWhatIsMissing) {
   EXPECT_THAT(Refusal(in), HasSubstr("no namespace"));
 }
 
+TEST(PodConfigFromCri, RefusesHostnamesThatAreNone) {
+  for (const char* bad : {"two\nlines", "a b", "\xc3\xa4", "a/b"}) {
+    auto in = Minimal();
+    in.set_hostname(bad);
+    EXPECT_THAT(Refusal(in), HasSubstr("hostname")) << bad;
+  }
+  auto in = Minimal();
+  in.set_hostname(std::string(65, 'h'));
+  EXPECT_THAT(Refusal(in), HasSubstr("65 bytes"));
+  in.set_hostname("pod-1.sub.ns.svc.cluster.local");
+  EXPECT_TRUE(PodConfigFrom(in).ok());
+}
+
 TEST(PodConfigFromCri, RefusesNamespaceModesThatAPodCannotHave) {
   auto in = Minimal();
   Namespaces(in)->set_network(v1::CONTAINER);

@@ -16,7 +16,8 @@ absl::StatusOr<std::optional<std::int64_t>> Positive(const char* field, std::int
 
 absl::StatusOr<std::optional<std::int64_t>> Limit(const char* field, std::int64_t value) {
   if (value < cgroupfs::kUnlimited) {
-    return absl::InvalidArgumentError(absl::StrCat(field, " ", value, " is neither a limit nor -1 (unlimited)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, " ", value, " is neither a limit nor -1 (unlimited)"));
   }
   return value == 0 ? std::nullopt : std::optional(value);
 }
@@ -33,7 +34,8 @@ absl::StatusOr<cgroupfs::Resources> ResourcesFrom(const v1::LinuxContainerResour
                          Limit("memory_swap_limit_in_bytes", in.memory_swap_limit_in_bytes()));
   out.cpuset_cpus = in.cpuset_cpus();
   out.cpuset_mems = in.cpuset_mems();
-  for (const auto& limit : in.hugepage_limits()) out.hugepage_limits.push_back({limit.page_size(), limit.limit()});
+  for (const auto& limit : in.hugepage_limits())
+    out.hugepage_limits.push_back({limit.page_size(), limit.limit()});
   for (const auto& [file, value] : in.unified()) {
     // They become names of files in the container's cgroup.
     if (file.empty() || file.find('/') != std::string::npos || file[0] == '.') {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Limits between CRI and cgroupfs. Pure. CRI's rule: 0 or empty = none at creation and "leave it" on update, -1 = no
-// limit; ours: nullopt and kUnlimited.
+// Limits between CRI and cgroupfs. Pure. CRI's rule: 0 or empty = none at creation and "leave it" on update,
+// -1 = no limit; ours: nullopt and kUnlimited.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,8 @@
 
 namespace berth::cri {
 
-// INVALID_ARGUMENT names the field for a number that means nothing (below -1, shares below 0, a unified key with '/').
+// INVALID_ARGUMENT names the field for a number that means nothing (below -1, shares below 0, a unified key
+// with '/').
 absl::StatusOr<cgroupfs::Resources> ResourcesFrom(const ::runtime::v1::LinuxContainerResources& resources);
 
 // The numbers that were asked for, as kubelet wants them echoed; never derived from the kernel's files.

@@ -52,7 +52,8 @@ v1::ContainerStats StatsMessage(const runtime::ContainerStatsView& view) {
   attributes->set_id(view.container->id);
   attributes->mutable_metadata()->set_name(view.container->config.metadata.name);
   attributes->mutable_metadata()->set_attempt(view.container->config.metadata.attempt);
-  attributes->mutable_labels()->insert(view.container->config.labels.begin(), view.container->config.labels.end());
+  attributes->mutable_labels()->insert(view.container->config.labels.begin(),
+                                       view.container->config.labels.end());
   attributes->mutable_annotations()->insert(view.container->config.annotations.begin(),
                                             view.container->config.annotations.end());
   const auto& stats = view.stats;

@@ -7,8 +7,8 @@
 
 namespace berth::cri {
 
-// Attributes always (kubelet dereferences them); groups that were not read (a container that does not run, no PSI on this
-// host) stay unset instead of zero.
+// Attributes always (kubelet dereferences them); groups that were not read (a container that does not run, no
+// PSI on this host) stay unset instead of zero.
 ::runtime::v1::ContainerStats StatsMessage(const runtime::ContainerStatsView& view);
 
 }  // namespace berth::cri

@@ -23,7 +23,8 @@ std::string KernelRelease() {
 Check CheckStore(const std::string& quarantined) {
   if (quarantined.empty()) return {"store", CheckStatus::kOk, "the database is whole", ""};
   return {"store", CheckStatus::kWarning,
-          absl::StrCat("the database was unreadable at start; it was moved to '", quarantined, "' and a new one begun"),
+          absl::StrCat("the database was unreadable at start; it was moved to '", quarantined,
+                       "' and a new one begun"),
           "look at the disk's health; keep the moved file for a report, or delete it"};
 }
 
@@ -35,7 +36,8 @@ std::vector<Check> Doctor::Run() const {
   if (sources_.handlers != nullptr) add(CheckHandlers(*sources_.handlers));
   if (sources_.cgroups != nullptr) add(CheckCgroups(*sources_.cgroups));
   if (sources_.network != nullptr) checks.push_back(CheckCni(sources_.network->state()));
-  checks.push_back(CheckForwarding(Text("/proc/sys/net/ipv4/ip_forward"), Text("/proc/sys/net/ipv6/conf/all/forwarding")));
+  checks.push_back(
+      CheckForwarding(Text("/proc/sys/net/ipv4/ip_forward"), Text("/proc/sys/net/ipv6/conf/all/forwarding")));
   if (sources_.images != nullptr) checks.push_back(CheckOverlay(*sources_.images));
   checks.push_back(CheckKernelLog(sources_.kernel_log));
   checks.push_back(CheckOomScore(Text("/proc/self/status"), Text("/proc/self/oom_score_adj")));
@@ -43,7 +45,8 @@ std::vector<Check> Doctor::Run() const {
     checks.push_back(CheckPsi(base::Exists("/proc/pressure/memory"), sources_.cgroups->version()));
   }
   checks.push_back(CheckSeccomp(Text("/proc/sys/kernel/seccomp/actions_avail")));
-  checks.push_back(CheckUserNamespaces(base::Exists("/proc/self/ns/user"), Text("/proc/sys/user/max_user_namespaces")));
+  checks.push_back(
+      CheckUserNamespaces(base::Exists("/proc/self/ns/user"), Text("/proc/sys/user/max_user_namespaces")));
   checks.push_back(CheckSwap(Text("/proc/swaps")));
   checks.push_back(CheckExitStatusOfLost(KernelRelease()));
   checks.push_back(CheckDisk("disk.root", sources_.root));
@@ -54,7 +57,8 @@ std::vector<Check> Doctor::Run() const {
 
   std::vector<std::string> degradations;
   for (const auto& check : checks) {
-    if (check.status == CheckStatus::kWarning) degradations.push_back(absl::StrCat(check.name, ": ", check.found));
+    if (check.status == CheckStatus::kWarning)
+      degradations.push_back(absl::StrCat(check.name, ": ", check.found));
   }
   const std::lock_guard lock(mutex_);
   degradations_ = std::move(degradations);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this host can and cannot do for berth: looks only, changes nothing. `berth doctor` shows all of it; what is done in a
-// simpler way than it could be (warnings) is in Status too, so that nothing degrades silently (design.md, rule 12).
+// What this host can and cannot do for berth: looks only, changes nothing. `berth doctor` shows all of it;
+// what is done in a simpler way than it could be (warnings) is in Status too, so that nothing degrades
+// silently (design.md, rule 12).
 #pragma once
 
 #include <mutex>

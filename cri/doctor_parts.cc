@@ -12,9 +12,11 @@ std::vector<Check> CheckCgroups(const cgroupfs::Host& cgroups) {
   if (cgroups.version() == cgroupfs::Version::kV2) {
     checks.push_back({"cgroup.version", CheckStatus::kOk, "cgroup v2", ""});
   } else {
-    checks.push_back({"cgroup.version", CheckStatus::kWarning,
-                      "cgroup v1 (or hybrid): no pressure per container, and an OOM kill's limit is known only when the kernel logs it",
-                      "boot with cgroup v2; to stay on v1, kubelet 1.35 and later needs failCgroupV1: false"});
+    checks.push_back(
+        {"cgroup.version", CheckStatus::kWarning,
+         "cgroup v1 (or hybrid): no pressure per container, and an OOM kill's limit is known only when the "
+         "kernel logs it",
+         "boot with cgroup v2; to stay on v1, kubelet 1.35 and later needs failCgroupV1: false"});
   }
   std::vector<std::string> have;
   std::vector<std::string> missing;
@@ -22,19 +24,23 @@ std::vector<Check> CheckCgroups(const cgroupfs::Host& cgroups) {
     (cgroups.HasController(controller) ? have : missing).push_back(controller);
   }
   if (missing.empty()) {
-    checks.push_back({"cgroup.controllers", CheckStatus::kOk, absl::StrCat("controllers ", absl::StrJoin(have, ", ")), ""});
+    checks.push_back({"cgroup.controllers", CheckStatus::kOk,
+                      absl::StrCat("controllers ", absl::StrJoin(have, ", ")), ""});
   } else {
     checks.push_back({"cgroup.controllers", CheckStatus::kFailure,
-                      absl::StrCat("missing controllers: ", absl::StrJoin(missing, ", "), "; limits of these kinds are refused"),
+                      absl::StrCat("missing controllers: ", absl::StrJoin(missing, ", "),
+                                   "; limits of these kinds are refused"),
                       "enable them on the kernel's command line (cgroup_enable=memory) and mount them"});
   }
   if (!cgroups.HasController("hugetlb")) {
     checks.push_back({"cgroup.hugetlb", CheckStatus::kWarning,
-                      "no hugetlb controller: zero hugepage limits, which kubelet always sends, are dropped; others are refused",
+                      "no hugetlb controller: zero hugepage limits, which kubelet always sends, are dropped; "
+                      "others are refused",
                       "mount the hugetlb controller if pods ask for hugepages"});
   } else {
     const auto sizes = cgroups.HugepageSizes();
-    checks.push_back({"cgroup.hugetlb", CheckStatus::kOk, absl::StrCat("hugepage sizes ", absl::StrJoin(sizes, ", ")), ""});
+    checks.push_back({"cgroup.hugetlb", CheckStatus::kOk,
+                      absl::StrCat("hugepage sizes ", absl::StrJoin(sizes, ", ")), ""});
   }
   return checks;
 }
@@ -52,13 +58,17 @@ std::vector<Check> CheckHandlers(const runtime::oci::Handlers& handlers) {
       std::string found = absl::StrCat("'", handler.path, "' works (", handler.version, ")");
       if (&handler == chosen) absl::StrAppend(&found, "; it is the default");
       if (!handler.hide_mount.empty()) {
-        absl::StrAppend(&found, "; it is started with '", handler.hide_mount, "' hidden, which it would refuse");
+        absl::StrAppend(&found, "; it is started with '", handler.hide_mount,
+                        "' hidden, which it would refuse");
       }
       checks.push_back({name, CheckStatus::kOk, std::move(found), ""});
     } else {
-      checks.push_back({name, CheckStatus::kWarning, absl::StrCat("'", handler.path, "' does not work here: ", handler.why_not),
-                        chosen == nullptr ? absl::StrCat("make '", handler.path, "' work")
-                                          : absl::StrCat("none needed while '", chosen->name, "' works; pods that name this handler are refused")});
+      checks.push_back({name, CheckStatus::kWarning,
+                        absl::StrCat("'", handler.path, "' does not work here: ", handler.why_not),
+                        chosen == nullptr
+                            ? absl::StrCat("make '", handler.path, "' work")
+                            : absl::StrCat("none needed while '", chosen->name,
+                                           "' works; pods that name this handler are refused")});
     }
   }
   return checks;
@@ -66,14 +76,18 @@ std::vector<Check> CheckHandlers(const runtime::oci::Handlers& handlers) {
 
 Check CheckOverlay(const image::Images& images) {
   std::string why;
-  if (images.overlay_works(&why)) return {"image.overlayfs", CheckStatus::kOk, "root file systems are overlays", ""};
+  if (images.overlay_works(&why))
+    return {"image.overlayfs", CheckStatus::kOk, "root file systems are overlays", ""};
   return {"image.overlayfs", CheckStatus::kWarning,
           absl::StrCat("overlayfs does not work, so each container gets a copy of its image: ", why),
-          "put the root directory on a file system that overlayfs takes (ext4, xfs with ftype=1), and load the module"};
+          "put the root directory on a file system that overlayfs takes (ext4, xfs with ftype=1), and load "
+          "the module"};
 }
 
 Check CheckCni(const network::NetworkState& state) {
-  if (state.ready) return {"network.cni", CheckStatus::kOk, state.message.empty() ? "the pod network is ready" : state.message, ""};
+  if (state.ready)
+    return {"network.cni", CheckStatus::kOk,
+            state.message.empty() ? "the pod network is ready" : state.message, ""};
   return {"network.cni", CheckStatus::kFailure, absl::StrCat("the pod network is not ready: ", state.message),
           "install a CNI plugin and its configuration; pods in the host's network run without it"};
 }
@@ -81,7 +95,8 @@ Check CheckCni(const network::NetworkState& state) {
 Check CheckProgram(const std::string& name, const std::string& path) {
   const std::string check = absl::StrCat("program.", name);
   if (!path.empty()) return {check, CheckStatus::kOk, absl::StrCat("'", path, "'"), ""};
-  return {check, CheckStatus::kFailure, absl::StrCat(name, " is neither beside berthd nor in /usr/libexec/berth"),
+  return {check, CheckStatus::kFailure,
+          absl::StrCat(name, " is neither beside berthd nor in /usr/libexec/berth"),
           "install the whole package"};
 }
 

@@ -41,7 +41,8 @@ TEST(Doctor, KnowsWhatPressureNeeds) {
 }
 
 TEST(Doctor, SeesSeccompAndUserNamespaces) {
-  EXPECT_EQ(CheckSeccomp("kill_process kill_thread trap errno user_notif trace log allow").status, CheckStatus::kOk);
+  EXPECT_EQ(CheckSeccomp("kill_process kill_thread trap errno user_notif trace log allow").status,
+            CheckStatus::kOk);
   EXPECT_EQ(CheckSeccomp("").status, CheckStatus::kFailure);
   EXPECT_EQ(CheckUserNamespaces(true, "15000").status, CheckStatus::kOk);
   EXPECT_THAT(CheckUserNamespaces(true, "0").remedy, HasSubstr("max_user_namespaces"));
@@ -50,7 +51,8 @@ TEST(Doctor, SeesSeccompAndUserNamespaces) {
 
 TEST(Doctor, CountsSwapAreas) {
   EXPECT_THAT(CheckSwap("Filename\tType\tSize\tUsed\tPriority").found, HasSubstr("no swap"));
-  EXPECT_THAT(CheckSwap("Filename\tType\tSize\tUsed\tPriority\n/dev/sda2 partition 1 0 -2").found, HasSubstr("1 swap area"));
+  EXPECT_THAT(CheckSwap("Filename\tType\tSize\tUsed\tPriority\n/dev/sda2 partition 1 0 -2").found,
+              HasSubstr("1 swap area"));
 }
 
 TEST(Doctor, KnowsWhichKernelsKeepExitCodes) {

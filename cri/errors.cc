@@ -21,8 +21,8 @@ std::size_t SequenceLength(const std::string& text, std::size_t at) {
   }
   const auto second = static_cast<unsigned char>(text[at + 1]);
   // Overlong forms, surrogates and what lies above U+10FFFF.
-  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0) || (lead == 0xf0 && second < 0x90) ||
-      (lead == 0xf4 && second >= 0x90)) {
+  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0) ||
+      (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second >= 0x90)) {
     return 0;
   }
   return length;
@@ -58,9 +58,11 @@ std::string FitMessage(const std::string& text) {
   // The cause is mostly told at the end ("…: Permission denied"), the object at the beginning.
   constexpr std::size_t kHalf = kMaxEncodedMessageBytes / 2 - 40;
   std::size_t head = 0;
-  for (std::size_t used = 0; used + EncodedBytes(characters[head]) <= kHalf; ++head) used += EncodedBytes(characters[head]);
+  for (std::size_t used = 0; used + EncodedBytes(characters[head]) <= kHalf; ++head)
+    used += EncodedBytes(characters[head]);
   std::size_t tail = characters.size();
-  for (std::size_t used = 0; used + EncodedBytes(characters[tail - 1]) <= kHalf; --tail) used += EncodedBytes(characters[tail - 1]);
+  for (std::size_t used = 0; used + EncodedBytes(characters[tail - 1]) <= kHalf; --tail)
+    used += EncodedBytes(characters[tail - 1]);
   for (std::size_t i = 0; i < head; ++i) fitted += characters[i];
   absl::StrAppend(&fitted, " [... ", tail - head, " characters left out ...] ");
   for (std::size_t i = tail; i < characters.size(); ++i) fitted += characters[i];

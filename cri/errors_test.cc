@@ -27,13 +27,12 @@ TEST(ToGrpc, AFailedSystemCallIsInternalHoweverItReads) {
 }
 
 TEST(ToGrpc, ACodeChosenOnPurposeStays) {
-  const auto chosen = base::WithCode(absl::StatusCode::kFailedPrecondition, base::SyscallError(ENOENT, "open '/x'"));
+  const auto chosen =
+      base::WithCode(absl::StatusCode::kFailedPrecondition, base::SyscallError(ENOENT, "open '/x'"));
   EXPECT_EQ(ToGrpc(chosen).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
 }
 
-TEST(FitMessage, LeavesShortTextsAlone) {
-  EXPECT_EQ(FitMessage("größer als 5 %"), "größer als 5 %");
-}
+TEST(FitMessage, LeavesShortTextsAlone) { EXPECT_EQ(FitMessage("größer als 5 %"), "größer als 5 %"); }
 
 TEST(FitMessage, CutsTheMiddleOfLongTexts) {
   const std::string fitted = FitMessage("begin " + std::string(100'000, 'x') + " end");
@@ -52,7 +51,9 @@ TEST(FitMessage, CountsTheBytesThatPercentEncodingCosts) {
 }
 
 TEST(FitMessage, ReplacesWhatIsNotUtf8) {
-  EXPECT_EQ(FitMessage("a\xff" "b\xc3"), "a?b?");
+  EXPECT_EQ(FitMessage("a\xff"
+                       "b\xc3"),
+            "a?b?");
   EXPECT_EQ(FitMessage("\xed\xa0\x80"), "???") << "a surrogate";
   EXPECT_EQ(FitMessage("\xc0\xaf"), "??") << "an overlong form";
   EXPECT_EQ(FitMessage("\xf0\x9f\x98\x80"), "\xf0\x9f\x98\x80");

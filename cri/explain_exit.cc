@@ -26,7 +26,7 @@ ops::OomEvidence EvidenceOf(const std::string& evidence) {
 }
 
 void FillOom(const monitor::OomEvidence& oom, ops::OomExplanation* out) {
-  out->set_verdict(oom.verdict      ? ops::OOM_VERDICT_MAIN_KILLED
+  out->set_verdict(oom.verdict     ? ops::OOM_VERDICT_MAIN_KILLED
                    : oom.kills > 0 ? ops::OOM_VERDICT_OTHER_KILLED
                                    : ops::OOM_VERDICT_NONE);
   out->set_scope(ScopeOf(oom.scope));
@@ -79,10 +79,12 @@ void FillExit(const runtime::ContainerStatus& container, const std::optional<mon
   if (record->stop.requested || record->stop.killed) FillStop(record->stop, out->mutable_stop());
   FillOom(record->oom, out->mutable_oom());
   if (record->start_failure) {
-    out->add_notes("starting failed at stage '" + record->start_failure->stage + "': " + record->start_failure->text);
+    out->add_notes("starting failed at stage '" + record->start_failure->stage +
+                   "': " + record->start_failure->text);
   }
   if (record->log_dropped_bytes > 0) {
-    out->add_notes(std::to_string(record->log_dropped_bytes) + " bytes of output are missing: the log file could not be written");
+    out->add_notes(std::to_string(record->log_dropped_bytes) +
+                   " bytes of output are missing: the log file could not be written");
   }
   if (!record->durable) out->add_notes("the exit record could not be put on disk; it lies on tmpfs");
 }

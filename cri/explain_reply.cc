@@ -30,7 +30,8 @@ ops::LifeState StateOf(runtime::ContainerState state) {
 
 std::string HandlerName(const runtime::Runtime& runtime, const std::string& asked) {
   if (!asked.empty()) return asked;
-  const auto* handler = runtime.options().handlers == nullptr ? nullptr : runtime.options().handlers->Default();
+  const auto* handler =
+      runtime.options().handlers == nullptr ? nullptr : runtime.options().handlers->Default();
   return handler == nullptr ? "" : handler->name;
 }
 
@@ -43,8 +44,8 @@ void FillPodIdentity(const runtime::Runtime& runtime, const runtime::PodStatus& 
   out->set_handler(HandlerName(runtime, pod.runtime_handler));
 }
 
-void FillIdentity(const runtime::Runtime& runtime, const runtime::ContainerStatus& container, const runtime::PodStatus& pod,
-                  ops::ContainerIdentity* out) {
+void FillIdentity(const runtime::Runtime& runtime, const runtime::ContainerStatus& container,
+                  const runtime::PodStatus& pod, ops::ContainerIdentity* out) {
   out->set_id(container.id);
   out->set_name(container.config.metadata.name);
   out->set_attempt(container.config.metadata.attempt);
@@ -57,7 +58,8 @@ void FillIdentity(const runtime::Runtime& runtime, const runtime::ContainerStatu
   out->set_handler(HandlerName(runtime, pod.runtime_handler));
 }
 
-void FillLimits(const std::string& cgroup, const std::optional<cgroupfs::Resources>& limits, ops::LimitsExplanation* out) {
+void FillLimits(const std::string& cgroup, const std::optional<cgroupfs::Resources>& limits,
+                ops::LimitsExplanation* out) {
   out->set_cgroup_path(cgroup);
   if (!limits) return;
   // A number is shown only where it limits: "no limit" is absence here.
@@ -65,7 +67,8 @@ void FillLimits(const std::string& cgroup, const std::optional<cgroupfs::Resourc
   if (limits->cpu_shares) out->set_cpu_shares(static_cast<std::uint64_t>(*limits->cpu_shares));
   if (real(limits->cpu_quota_us)) out->set_cpu_quota_us(*limits->cpu_quota_us);
   if (limits->cpu_period_us) out->set_cpu_period_us(static_cast<std::uint64_t>(*limits->cpu_period_us));
-  if (real(limits->memory_limit_bytes)) out->set_memory_limit_bytes(static_cast<std::uint64_t>(*limits->memory_limit_bytes));
+  if (real(limits->memory_limit_bytes))
+    out->set_memory_limit_bytes(static_cast<std::uint64_t>(*limits->memory_limit_bytes));
   if (real(limits->memory_swap_limit_bytes) && real(limits->memory_limit_bytes)) {
     const std::int64_t swap = *limits->memory_swap_limit_bytes - *limits->memory_limit_bytes;
     out->set_swap_limit_bytes(static_cast<std::uint64_t>(std::max<std::int64_t>(swap, 0)));
@@ -83,8 +86,8 @@ void FillUsage(const cgroupfs::Stats& stats, ops::ContainerExplanation* out) {
   out->mutable_throttling()->set_throttled_ns(stats.cpu.throttled_ns);
 }
 
-void FillContainer(const runtime::Runtime& runtime, const runtime::Explanation& explanation, std::uint32_t max_log_lines,
-                   ops::ContainerExplanation* out) {
+void FillContainer(const runtime::Runtime& runtime, const runtime::Explanation& explanation,
+                   std::uint32_t max_log_lines, ops::ContainerExplanation* out) {
   const auto& container = *explanation.container;
   FillIdentity(runtime, container, *explanation.pod, out->mutable_identity());
   FillPodIdentity(runtime, *explanation.pod, out->mutable_pod());
@@ -94,7 +97,8 @@ void FillContainer(const runtime::Runtime& runtime, const runtime::Explanation& 
   FillExit(container, explanation.record, out);
   FillLimits(container.cgroup, explanation.container_limits, out->mutable_limits());
   FillLimits(explanation.pod->cgroup, explanation.pod_limits, out->mutable_pod_limits());
-  if (!explanation.container_limits) out->add_notes("the container's cgroup is gone, so its limits are those of its record");
+  if (!explanation.container_limits)
+    out->add_notes("the container's cgroup is gone, so its limits are those of its record");
   if (explanation.stats) FillUsage(*explanation.stats, out);
   const auto& lines = explanation.last_log_lines;
   const std::size_t wanted = max_log_lines == 0 ? kDefaultLogLines : max_log_lines;
@@ -104,7 +108,8 @@ void FillContainer(const runtime::Runtime& runtime, const runtime::Explanation& 
   out->set_log_path(container.log_path);
 }
 
-void FillPod(const runtime::Runtime& runtime, const runtime::Explanation& explanation, ops::PodExplanation* out) {
+void FillPod(const runtime::Runtime& runtime, const runtime::Explanation& explanation,
+             ops::PodExplanation* out) {
   const auto& pod = *explanation.pod;
   FillPodIdentity(runtime, pod, out->mutable_identity());
   const bool ready = pod.state == runtime::PodState::kReady;
@@ -121,7 +126,8 @@ void FillPod(const runtime::Runtime& runtime, const runtime::Explanation& explan
   for (const auto& container : runtime.snapshot()->containers) {
     if (container->pod_id == pod.id) members.push_back(container);
   }
-  std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) { return a->created_at > b->created_at; });
+  std::sort(members.begin(), members.end(),
+            [](const auto& a, const auto& b) { return a->created_at > b->created_at; });
   for (const auto& container : members) {
     auto* summary = out->add_containers();
     FillIdentity(runtime, *container, pod, summary->mutable_identity());
@@ -137,8 +143,8 @@ void FillPod(const runtime::Runtime& runtime, const runtime::Explanation& explan
 
 }  // namespace
 
-void FillExplanation(const runtime::Runtime& runtime, const runtime::Explanation& explanation, std::uint32_t max_log_lines,
-                     ops::ExplainResponse* reply) {
+void FillExplanation(const runtime::Runtime& runtime, const runtime::Explanation& explanation,
+                     std::uint32_t max_log_lines, ops::ExplainResponse* reply) {
   if (explanation.container != nullptr) {
     FillContainer(runtime, explanation, max_log_lines, reply->mutable_container());
   } else {

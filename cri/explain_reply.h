@@ -12,11 +12,11 @@
 namespace berth::cri {
 
 // `max_log_lines` 0: ten.
-void FillExplanation(const runtime::Runtime& runtime, const runtime::Explanation& explanation, std::uint32_t max_log_lines,
-                     ops::v1::ExplainResponse* reply);
+void FillExplanation(const runtime::Runtime& runtime, const runtime::Explanation& explanation,
+                     std::uint32_t max_log_lines, ops::v1::ExplainResponse* reply);
 
-// One line of a CRI log file: "<RFC 3339 time> <stdout|stderr> <P|F>[:tag…] <text>". A line of another shape becomes text
-// without a time. Pure.
+// One line of a CRI log file: "<RFC 3339 time> <stdout|stderr> <P|F>[:tag] <text>". A line of another shape
+// becomes text without a time. Pure.
 void FillLogLine(const std::string& line, ops::v1::LogLine* out);
 
 // The exit record's sections. Pure.

@@ -23,13 +23,16 @@ bool LabelsMatch(const Selector& selector, const runtime::StringMap& labels) {
 
 bool Matches(const v1::PodSandboxFilter& filter, const runtime::PodStatus& pod) {
   if (!IdMatches(filter.id(), pod.id)) return false;
-  if (filter.has_state() && static_cast<int>(filter.state().state()) != static_cast<int>(pod.state)) return false;
+  if (filter.has_state() && static_cast<int>(filter.state().state()) != static_cast<int>(pod.state))
+    return false;
   return LabelsMatch(filter.label_selector(), pod.config.labels);
 }
 
 bool Matches(const v1::ContainerFilter& filter, const runtime::ContainerStatus& container) {
-  if (!IdMatches(filter.id(), container.id) || !IdMatches(filter.pod_sandbox_id(), container.pod_id)) return false;
-  if (filter.has_state() && static_cast<int>(filter.state().state()) != static_cast<int>(container.state)) return false;
+  if (!IdMatches(filter.id(), container.id) || !IdMatches(filter.pod_sandbox_id(), container.pod_id))
+    return false;
+  if (filter.has_state() && static_cast<int>(filter.state().state()) != static_cast<int>(container.state))
+    return false;
   return LabelsMatch(filter.label_selector(), container.config.labels);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// List filters of CRI: fields are ANDed, labels match exactly, ids by prefix as well. An absent filter matches all. Pure.
+// List filters of CRI: fields are ANDed, labels match exactly, ids by prefix as well. An absent filter
+// matches all. Pure.
 #pragma once
 
 #include "proto/cri/v1/api.pb.h"

@@ -20,14 +20,16 @@ using Unary = grpc::ServerUnaryReactor;
 
 class ImageService final : public v1::ImageService::CallbackService {
  public:
-  explicit ImageService(const Backend& backend) : backend_(backend), images_(*backend.runtime->options().images) {}
+  explicit ImageService(const Backend& backend)
+      : backend_(backend), images_(*backend.runtime->options().images) {}
 
-  Unary* ListImages(Context* context, const v1::ListImagesRequest* request, v1::ListImagesResponse* reply) override {
+  Unary* ListImages(Context* context, const v1::ListImagesRequest* request,
+                    v1::ListImagesResponse* reply) override {
     for (const auto& record : Matching(request->filter())) *reply->add_images() = ImageMessage(*record);
     return Answer(context, absl::OkStatus());
   }
-  grpc::ServerWriteReactor<v1::StreamImagesResponse>* StreamImages(Context*,
-                                                                   const v1::StreamImagesRequest* request) override {
+  grpc::ServerWriteReactor<v1::StreamImagesResponse>* StreamImages(
+      Context*, const v1::StreamImagesRequest* request) override {
     auto* writer = new ChunkWriter<v1::StreamImagesResponse>;
     writer->Begin(Chunks<v1::StreamImagesResponse>(
                       Matching(request->filter()),
@@ -35,7 +37,8 @@ class ImageService final : public v1::ImageService::CallbackService {
                   grpc::Status::OK);
     return writer;
   }
-  Unary* ImageStatus(Context* context, const v1::ImageStatusRequest* request, v1::ImageStatusResponse* reply) override {
+  Unary* ImageStatus(Context* context, const v1::ImageStatusRequest* request,
+                     v1::ImageStatusResponse* reply) override {
     if (request->image().image().empty()) return Answer(context, NoImage());
     if (const auto record = images_.Find(request->image().image())) {
       *reply->mutable_image() = ImageMessage(*record);
@@ -46,7 +49,8 @@ class ImageService final : public v1::ImageService::CallbackService {
     }
     return Answer(context, absl::OkStatus());  // an absent image is no error
   }
-  Unary* PullImage(Context* context, const v1::PullImageRequest* request, v1::PullImageResponse* reply) override {
+  Unary* PullImage(Context* context, const v1::PullImageRequest* request,
+                   v1::PullImageResponse* reply) override {
     return Work(context, "PullImage", [this, request, reply](const runtime::Caller& caller) -> absl::Status {
       if (request->image().image().empty()) return NoImage();
       auto id = Pull(images_, *request, caller);
@@ -55,19 +59,22 @@ class ImageService final : public v1::ImageService::CallbackService {
       return absl::OkStatus();
     });
   }
-  Unary* RemoveImage(Context* context, const v1::RemoveImageRequest* request, v1::RemoveImageResponse*) override {
+  Unary* RemoveImage(Context* context, const v1::RemoveImageRequest* request,
+                     v1::RemoveImageResponse*) override {
     return Work(context, "RemoveImage", [this, request](const runtime::Caller&) {
       return request->image().image().empty() ? NoImage() : images_.Remove(request->image().image());
     });
   }
-  Unary* ImageFsInfo(Context* context, const v1::ImageFsInfoRequest*, v1::ImageFsInfoResponse* reply) override {
+  Unary* ImageFsInfo(Context* context, const v1::ImageFsInfoRequest*,
+                     v1::ImageFsInfoResponse* reply) override {
     FillUsage(images_.Usage(), reply->add_image_filesystems());
     return Answer(context, absl::OkStatus());
   }
 
  private:
   static absl::Status NoImage() { return absl::InvalidArgumentError("the request names no image"); }
-  Unary* Work(Context* context, const char* method, std::function<absl::Status(const runtime::Caller&)> work) {
+  Unary* Work(Context* context, const char* method,
+              std::function<absl::Status(const runtime::Caller&)> work) {
     return RunOnWorker(*backend_.workers, context, method, std::move(work));
   }
   std::vector<std::shared_ptr<const image::ImageRecord>> Matching(const v1::ImageFilter& filter) const {
@@ -83,6 +90,8 @@ class ImageService final : public v1::ImageService::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeImageService(const Backend& backend) { return std::make_unique<ImageService>(backend); }
+std::unique_ptr<grpc::Service> MakeImageService(const Backend& backend) {
+  return std::make_unique<ImageService>(backend);
+}
 
 }  // namespace berth::cri

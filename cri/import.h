@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One image archive on its way in: a header, its bytes into a temporary file, then the commit. Not thread safe.
+// One image archive on its way in: a header, its bytes into a temporary file, then the commit. Not thread
+// safe.
 #pragma once
 
 #include <string>

@@ -39,7 +39,8 @@ TEST_F(ImportTest, GivesTheWholeArchiveToTheImagesAndRemovesIt) {
   record->repo_tags = {"docker.io/library/demo:1"};
   record->size_bytes = 9;
   std::string seen, hinted;
-  images_.on_import = [&](const std::string& path, const std::string& hint) -> absl::StatusOr<std::vector<std::string>> {
+  images_.on_import = [&](const std::string& path,
+                          const std::string& hint) -> absl::StatusOr<std::vector<std::string>> {
     seen = *base::ReadFile(path);
     hinted = hint;
     images_.records.push_back(record);
@@ -66,7 +67,9 @@ TEST_F(ImportTest, SaysWhenTheImageWasHereAlready) {
   auto record = std::make_shared<image::ImageRecord>();
   record->id = "sha256:1";
   images_.records.push_back(record);
-  images_.on_import = [](const std::string&, const std::string&) { return std::vector<std::string>{"sha256:1"}; };
+  images_.on_import = [](const std::string&, const std::string&) {
+    return std::vector<std::string>{"sha256:1"};
+  };
   Import import(dir_.path(), images_);
   ASSERT_TRUE(import.Take(Header()).ok());
   ops::ImportImageResponse reply;

@@ -18,7 +18,8 @@ inline auto PodsMatching(const runtime::Runtime& runtime, const ::runtime::v1::P
   return found;
 }
 
-inline auto ContainersMatching(const runtime::Runtime& runtime, const ::runtime::v1::ContainerFilter& filter) {
+inline auto ContainersMatching(const runtime::Runtime& runtime,
+                               const ::runtime::v1::ContainerFilter& filter) {
   std::vector<std::shared_ptr<const runtime::ContainerStatus>> found;
   for (const auto& container : runtime.snapshot()->containers) {
     if (Matches(filter, *container)) found.push_back(container);
@@ -26,8 +27,10 @@ inline auto ContainersMatching(const runtime::Runtime& runtime, const ::runtime:
   return found;
 }
 
-inline auto StatsMatching(const runtime::Runtime& runtime, const ::runtime::v1::ContainerStatsFilter& filter) {
-  return runtime.AllStats([&](const runtime::ContainerStatus& container) { return Matches(filter, container); });
+inline auto StatsMatching(const runtime::Runtime& runtime,
+                          const ::runtime::v1::ContainerStatsFilter& filter) {
+  return runtime.AllStats(
+      [&](const runtime::ContainerStatus& container) { return Matches(filter, container); });
 }
 
 // Far below the 16 MiB of a message even with every annotation at kubelet's limit of 256 KiB each.

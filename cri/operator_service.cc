@@ -36,12 +36,15 @@ ops::DoctorStatus StatusOf(CheckStatus status) {
   return ops::DOCTOR_STATUS_SKIPPED;
 }
 
-// Receives an archive piece by piece. Disk writes run on the executor, one at a time: the next piece is asked for when the last
-// one is written, so order needs no lock. Deletes itself when gRPC is done with it.
+// Receives an archive piece by piece. Disk writes run on the executor, one at a time: the next piece is asked
+// for when the last one is written, so order needs no lock. Deletes itself when gRPC is done with it.
 class ImportCall final : public grpc::ServerReadReactor<ops::ImportImageRequest> {
  public:
   ImportCall(const Backend& backend, Context* context, ops::ImportImageResponse* reply)
-      : backend_(backend), context_(context), reply_(reply), import_(backend.work_dir, *backend.runtime->options().images) {
+      : backend_(backend),
+        context_(context),
+        reply_(reply),
+        import_(backend.work_dir, *backend.runtime->options().images) {
     StartRead(&part_);
   }
   void OnReadDone(bool ok) override {
@@ -59,7 +62,8 @@ class ImportCall final : public grpc::ServerReadReactor<ops::ImportImageRequest>
   }
   void End() {
     // A client that left looks like one that sent everything.
-    if (context_->IsCancelled()) return Finish({grpc::StatusCode::CANCELLED, "the client left before the end of the archive"});
+    if (context_->IsCancelled())
+      return Finish({grpc::StatusCode::CANCELLED, "the client left before the end of the archive"});
     Finish(ToGrpc(import_.Commit(reply_)));
   }
 
@@ -85,7 +89,8 @@ class OperatorService final : public ops::Operator::CallbackService {
     reply->set_boot_id(base::BootId());
     return Answer(context, absl::OkStatus());
   }
-  grpc::ServerReadReactor<ops::ImportImageRequest>* ImportImage(Context* context, ops::ImportImageResponse* reply) override {
+  grpc::ServerReadReactor<ops::ImportImageRequest>* ImportImage(Context* context,
+                                                                ops::ImportImageResponse* reply) override {
     return new ImportCall(backend_, context, reply);
   }
   Unary* Explain(Context* context, const ops::ExplainRequest* request, ops::ExplainResponse* reply) override {
@@ -110,7 +115,8 @@ class OperatorService final : public ops::Operator::CallbackService {
   }
 
  private:
-  Unary* Work(Context* context, const char* method, std::function<absl::Status(const runtime::Caller&)> work) {
+  Unary* Work(Context* context, const char* method,
+              std::function<absl::Status(const runtime::Caller&)> work) {
     return RunOnWorker(*backend_.workers, context, method, std::move(work));
   }
   const Backend backend_;

@@ -16,8 +16,8 @@ namespace berth::cri {
 absl::StatusOr<std::string> Pull(image::Images& images, const ::runtime::v1::PullImageRequest& request,
                                  const runtime::Caller& caller);
 
-// kubelet shows the reason RegistryUnavailable only for code UNKNOWN and a message that begins with that word: a registry that
-// did not answer is said so. Other errors stay as they are.
+// kubelet shows the reason RegistryUnavailable only for code UNKNOWN and a message that begins with that
+// word: a registry that did not answer is said so. Other errors stay as they are.
 absl::Status PullError(const absl::Status& status);
 
 }  // namespace berth::cri

@@ -13,8 +13,8 @@
 namespace berth::cri {
 namespace {
 
-// DefaultReactor has no OnCancel, and without it nobody learns that kubelet has given up. Deletes itself when gRPC is done
-// with it, which is after Finish and after OnCancel.
+// DefaultReactor has no OnCancel, and without it nobody learns that kubelet has given up. Deletes itself when
+// gRPC is done with it, which is after Finish and after OnCancel.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
   explicit UnaryCall(const char* method) : method_(method) {}
@@ -23,7 +23,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
              std::function<absl::Status(const runtime::Caller&)> work) {
     const runtime::Caller caller{cancellation_, deadline};
     const bool accepted = workers.Submit([this, caller, work = std::move(work)] {
-      End(caller.cancellation->cancelled() ? absl::CancelledError("the client left before the work began") : work(caller));
+      End(caller.cancellation->cancelled() ? absl::CancelledError("the client left before the work began")
+                                           : work(caller));
     });
     if (!accepted) Finish({grpc::StatusCode::UNAVAILABLE, "berthd is shutting down"});
   }
@@ -50,7 +51,8 @@ base::Deadline DeadlineOf(const grpc::CallbackServerContext& context) {
   return base::Deadline::After(std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - now).count());
 }
 
-grpc::ServerUnaryReactor* RunOnWorker(base::Executor& workers, grpc::CallbackServerContext* context, const char* method,
+grpc::ServerUnaryReactor* RunOnWorker(base::Executor& workers, grpc::CallbackServerContext* context,
+                                      const char* method,
                                       std::function<absl::Status(const runtime::Caller&)> work) {
   auto* call = new UnaryCall(method);
   call->Start(workers, DeadlineOf(*context), std::move(work));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a call becomes work. gRPC's own few threads only convert and hand over: look-ups that read an immutable snapshot are
-// answered on them (Answer), everything that may block runs on our executor (RunOnWorker).
+// How a call becomes work. gRPC's own few threads only convert and hand over: look-ups that read an immutable
+// snapshot are answered on them (Answer), everything that may block runs on our executor (RunOnWorker).
 #pragma once
 
 #include <grpcpp/support/server_callback.h>
@@ -15,10 +15,12 @@
 
 namespace berth::cri {
 
-// Runs `work` on `workers` and finishes the call with its status. The Caller it gets is cancelled when the client goes away or
-// its deadline passes; work whose client left before it began is not begun. Request and response stay valid until `work`
-// returns. `method` names the call in the log. UNAVAILABLE when the executor is stopping.
-grpc::ServerUnaryReactor* RunOnWorker(base::Executor& workers, grpc::CallbackServerContext* context, const char* method,
+// Runs `work` on `workers` and finishes the call with its status. The Caller it gets is cancelled when the
+// client goes away or its deadline passes; work whose client left before it began is not begun. Request and
+// response stay valid until `work` returns. `method` names the call in the log. UNAVAILABLE when the executor
+// is stopping.
+grpc::ServerUnaryReactor* RunOnWorker(base::Executor& workers, grpc::CallbackServerContext* context,
+                                      const char* method,
                                       std::function<absl::Status(const runtime::Caller&)> work);
 
 // Finishes at once.
@@ -38,7 +40,9 @@ class ChunkWriter final : public grpc::ServerWriteReactor<Reply> {
     status_ = std::move(status);
     Next();
   }
-  void OnWriteDone(bool ok) override { ok ? Next() : this->Finish({grpc::StatusCode::CANCELLED, "the client left"}); }
+  void OnWriteDone(bool ok) override {
+    ok ? Next() : this->Finish({grpc::StatusCode::CANCELLED, "the client left"});
+  }
   void OnDone() override { delete this; }
 
  private:

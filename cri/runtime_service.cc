@@ -30,7 +30,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
  public:
   explicit RuntimeService(const Backend& backend) : backend_(backend), runtime_(*backend.runtime) {}
 
-  // The runtime itself ---------------------------------------------------------------------------------------
+  // The runtime itself
+  // ---------------------------------------------------------------------------------------
   Unary* Version(Context* context, const v1::VersionRequest*, v1::VersionResponse* reply) override {
     reply->set_version("0.1.0");  // of the kubelet API: kubelet exits on any other
     reply->set_runtime_name("berth");
@@ -48,7 +49,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
     FillStatus(backend_, false, reply);
     return Answer(context, absl::OkStatus());
   }
-  Unary* RuntimeConfig(Context* context, const v1::RuntimeConfigRequest*, v1::RuntimeConfigResponse* reply) override {
+  Unary* RuntimeConfig(Context* context, const v1::RuntimeConfigRequest*,
+                       v1::RuntimeConfigResponse* reply) override {
     reply->mutable_linux()->set_cgroup_driver(v1::CGROUPFS);
     return Answer(context, absl::OkStatus());
   }
@@ -60,16 +62,19 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
     });
   }
 
-  // Pods -----------------------------------------------------------------------------------------------------
+  // Pods
+  // -----------------------------------------------------------------------------------------------------
   Unary* RunPodSandbox(Context* context, const v1::RunPodSandboxRequest* request,
                        v1::RunPodSandboxResponse* reply) override {
     return Work(context, "RunPodSandbox", [this, request, reply](const Caller& caller) {
       BERTH_ASSIGN_OR_RETURN(const auto config, PodConfigFrom(request->config()));
-      BERTH_ASSIGN_OR_RETURN(*reply->mutable_pod_sandbox_id(), runtime_.RunPod(config, request->runtime_handler(), caller));
+      BERTH_ASSIGN_OR_RETURN(*reply->mutable_pod_sandbox_id(),
+                             runtime_.RunPod(config, request->runtime_handler(), caller));
       return absl::OkStatus();
     });
   }
-  Unary* StopPodSandbox(Context* context, const v1::StopPodSandboxRequest* request, v1::StopPodSandboxResponse*) override {
+  Unary* StopPodSandbox(Context* context, const v1::StopPodSandboxRequest* request,
+                        v1::StopPodSandboxResponse*) override {
     return Work(context, "StopPodSandbox", [this, request](const Caller&) {
       BERTH_RETURN_IF_ERROR(Need("pod_sandbox_id", request->pod_sandbox_id()));
       return runtime_.StopPod(request->pod_sandbox_id());
@@ -112,7 +117,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
     });
   }
 
-  // Containers -----------------------------------------------------------------------------------------------
+  // Containers
+  // -----------------------------------------------------------------------------------------------
   Unary* CreateContainer(Context* context, const v1::CreateContainerRequest* request,
                          v1::CreateContainerResponse* reply) override {
     return Work(context, "CreateContainer", [this, request, reply](const Caller& caller) {
@@ -123,13 +129,15 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
       return absl::OkStatus();
     });
   }
-  Unary* StartContainer(Context* context, const v1::StartContainerRequest* request, v1::StartContainerResponse*) override {
+  Unary* StartContainer(Context* context, const v1::StartContainerRequest* request,
+                        v1::StartContainerResponse*) override {
     return Work(context, "StartContainer", [this, request](const Caller&) {
       BERTH_RETURN_IF_ERROR(Need("container_id", request->container_id()));
       return runtime_.StartContainer(request->container_id());
     });
   }
-  Unary* StopContainer(Context* context, const v1::StopContainerRequest* request, v1::StopContainerResponse*) override {
+  Unary* StopContainer(Context* context, const v1::StopContainerRequest* request,
+                       v1::StopContainerResponse*) override {
     return Work(context, "StopContainer", [this, request](const Caller&) {
       BERTH_RETURN_IF_ERROR(Need("container_id", request->container_id()));
       return runtime_.StopContainer(request->container_id(), std::max<std::int64_t>(request->timeout(), 0));
@@ -158,9 +166,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
   Unary* ContainerStatus(Context* context, const v1::ContainerStatusRequest* request,
                          v1::ContainerStatusResponse* reply) override {
     if (!request->verbose()) return Answer(context, ContainerStatusOf(*request, reply));
-    return Work(context, "ContainerStatus", [this, request, reply](const Caller&) {
-      return ContainerStatusOf(*request, reply);
-    });
+    return Work(context, "ContainerStatus",
+                [this, request, reply](const Caller&) { return ContainerStatusOf(*request, reply); });
   }
   Unary* UpdateContainerResources(Context* context, const v1::UpdateContainerResourcesRequest* request,
                                   v1::UpdateContainerResourcesResponse*) override {
@@ -177,11 +184,13 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
       return runtime_.ReopenLog(request->container_id());
     });
   }
-  Unary* ExecSync(Context* context, const v1::ExecSyncRequest* request, v1::ExecSyncResponse* reply) override {
+  Unary* ExecSync(Context* context, const v1::ExecSyncRequest* request,
+                  v1::ExecSyncResponse* reply) override {
     return Work(context, "ExecSync", [this, request, reply](const Caller& caller) -> absl::Status {
       BERTH_RETURN_IF_ERROR(Need("container_id", request->container_id()));
       const std::vector<std::string> command(request->cmd().begin(), request->cmd().end());
-      BERTH_ASSIGN_OR_RETURN(auto result, runtime_.ExecSync(request->container_id(), command, request->timeout(), caller));
+      BERTH_ASSIGN_OR_RETURN(auto result,
+                             runtime_.ExecSync(request->container_id(), command, request->timeout(), caller));
       reply->set_stdout(std::move(result.out));
       reply->set_stderr(std::move(result.err));
       reply->set_exit_code(result.exit_code);
@@ -189,7 +198,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
     });
   }
 
-  // Usage ----------------------------------------------------------------------------------------------------
+  // Usage
+  // ----------------------------------------------------------------------------------------------------
   Unary* ContainerStats(Context* context, const v1::ContainerStatsRequest* request,
                         v1::ContainerStatsResponse* reply) override {
     return Work(context, "ContainerStats", [this, request, reply](const Caller&) -> absl::Status {
@@ -202,7 +212,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
   Unary* ListContainerStats(Context* context, const v1::ListContainerStatsRequest* request,
                             v1::ListContainerStatsResponse* reply) override {
     return Work(context, "ListContainerStats", [this, request, reply](const Caller&) {
-      for (const auto& view : StatsMatching(runtime_, request->filter())) *reply->add_stats() = StatsMessage(view);
+      for (const auto& view : StatsMatching(runtime_, request->filter()))
+        *reply->add_stats() = StatsMessage(view);
       return absl::OkStatus();
     });
   }
@@ -210,16 +221,18 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
       Context*, const v1::StreamContainerStatsRequest* request) override {
     auto* writer = new ChunkWriter<v1::StreamContainerStatsResponse>;
     const bool accepted = backend_.workers->Submit([this, writer, filter = request->filter()] {
-      writer->Begin(Chunks<v1::StreamContainerStatsResponse>(
-                        StatsMatching(runtime_, filter),
-                        [](const auto& view, auto* chunk) { *chunk->add_container_stats() = StatsMessage(view); }),
-                    grpc::Status::OK);
+      writer->Begin(
+          Chunks<v1::StreamContainerStatsResponse>(
+              StatsMatching(runtime_, filter),
+              [](const auto& view, auto* chunk) { *chunk->add_container_stats() = StatsMessage(view); }),
+          grpc::Status::OK);
     });
     if (!accepted) writer->Begin({}, {grpc::StatusCode::UNAVAILABLE, "berthd is shutting down"});
     return writer;
   }
 
-  // What later parts bring -----------------------------------------------------------------------------------
+  // What later parts bring
+  // -----------------------------------------------------------------------------------
   Unary* Exec(Context* context, const v1::ExecRequest*, v1::ExecResponse*) override {
     return Later(context, "streaming exec is not served by this version; ExecSync is");
   }
@@ -229,7 +242,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
   Unary* PortForward(Context* context, const v1::PortForwardRequest*, v1::PortForwardResponse*) override {
     return Later(context, "port-forward is not served by this version; port mappings are");
   }
-  Unary* PodSandboxStats(Context* context, const v1::PodSandboxStatsRequest*, v1::PodSandboxStatsResponse*) override {
+  Unary* PodSandboxStats(Context* context, const v1::PodSandboxStatsRequest*,
+                         v1::PodSandboxStatsResponse*) override {
     return Later(context, "statistics of pods are not served by this version; those of containers are");
   }
   Unary* ListPodSandboxStats(Context* context, const v1::ListPodSandboxStatsRequest*,
@@ -238,7 +252,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
   }
   grpc::ServerWriteReactor<v1::StreamPodSandboxStatsResponse>* StreamPodSandboxStats(
       Context*, const v1::StreamPodSandboxStatsRequest*) override {
-    return LaterStream<v1::StreamPodSandboxStatsResponse>("statistics of pods are not served by this version");
+    return LaterStream<v1::StreamPodSandboxStatsResponse>(
+        "statistics of pods are not served by this version");
   }
   Unary* ListMetricDescriptors(Context* context, const v1::ListMetricDescriptorsRequest*,
                                v1::ListMetricDescriptorsResponse*) override {
@@ -252,14 +267,17 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
       Context*, const v1::StreamPodSandboxMetricsRequest*) override {
     return LaterStream<v1::StreamPodSandboxMetricsResponse>("metrics are not served by this version");
   }
-  grpc::ServerWriteReactor<v1::ContainerEventResponse>* GetContainerEvents(Context*, const v1::GetEventsRequest*) override {
-    return LaterStream<v1::ContainerEventResponse>("events are not served by this version; the lists are up to date at any time");
+  grpc::ServerWriteReactor<v1::ContainerEventResponse>* GetContainerEvents(
+      Context*, const v1::GetEventsRequest*) override {
+    return LaterStream<v1::ContainerEventResponse>(
+        "events are not served by this version; the lists are up to date at any time");
   }
   Unary* CheckpointContainer(Context* context, const v1::CheckpointContainerRequest*,
                              v1::CheckpointContainerResponse*) override {
     return Later(context, "berth makes no checkpoints");
   }
-  Unary* CheckpointPod(Context* context, const v1::CheckpointPodRequest*, v1::CheckpointPodResponse*) override {
+  Unary* CheckpointPod(Context* context, const v1::CheckpointPodRequest*,
+                       v1::CheckpointPodResponse*) override {
     return Later(context, "berth makes no checkpoints");
   }
   Unary* RestorePod(Context* context, const v1::RestorePodRequest*, v1::RestorePodResponse*) override {
@@ -270,7 +288,9 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
   Unary* Work(Context* context, const char* method, std::function<absl::Status(const Caller&)> work) {
     return RunOnWorker(*backend_.workers, context, method, std::move(work));
   }
-  static Unary* Later(Context* context, const char* sentence) { return Answer(context, absl::UnimplementedError(sentence)); }
+  static Unary* Later(Context* context, const char* sentence) {
+    return Answer(context, absl::UnimplementedError(sentence));
+  }
   template <typename Reply>
   static grpc::ServerWriteReactor<Reply>* Stream(std::vector<Reply> chunks) {
     auto* writer = new ChunkWriter<Reply>;
@@ -284,7 +304,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
     return writer;
   }
 
-  absl::Status PodStatusOf(const v1::PodSandboxStatusRequest& request, v1::PodSandboxStatusResponse* reply) const {
+  absl::Status PodStatusOf(const v1::PodSandboxStatusRequest& request,
+                           v1::PodSandboxStatusResponse* reply) const {
     BERTH_RETURN_IF_ERROR(Need("pod_sandbox_id", request.pod_sandbox_id()));
     BERTH_ASSIGN_OR_RETURN(const auto pod, runtime_.FindPod(request.pod_sandbox_id()));
     *reply->mutable_status() = PodStatusMessage(*pod);
@@ -294,7 +315,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
     return absl::OkStatus();
   }
 
-  absl::Status ContainerStatusOf(const v1::ContainerStatusRequest& request, v1::ContainerStatusResponse* reply) const {
+  absl::Status ContainerStatusOf(const v1::ContainerStatusRequest& request,
+                                 v1::ContainerStatusResponse* reply) const {
     BERTH_RETURN_IF_ERROR(Need("container_id", request.container_id()));
     BERTH_ASSIGN_OR_RETURN(const auto container, runtime_.FindContainer(request.container_id()));
     *reply->mutable_status() = ContainerStatusMessage(*container, [this](const std::string& image) {

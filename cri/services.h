@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gRPC services that berthd registers: CRI's two and berth's operator service. Thread safe. They hold no state of their
-// own; what they need is named here and outlives them.
+// The gRPC services that berthd registers: CRI's two and berth's operator service. Thread safe. They hold no
+// state of their own; what they need is named here and outlives them.
 #pragma once
 
 #include <cstdint>

@@ -24,7 +24,8 @@ void AddCondition(v1::StatusResponse* reply, const std::string& type, bool statu
   condition->set_message(message);
 }
 
-void AddHandler(v1::StatusResponse* reply, const std::string& name, const runtime::oci::HandlerFeatures& features) {
+void AddHandler(v1::StatusResponse* reply, const std::string& name,
+                const runtime::oci::HandlerFeatures& features) {
   auto* handler = reply->add_runtime_handlers();
   handler->set_name(name);
   handler->mutable_features()->set_recursive_read_only_mounts(features.recursive_read_only_mounts);
@@ -35,7 +36,8 @@ void FillConditions(const Backend& backend, v1::StatusResponse* reply) {
   const auto not_ready = backend.runtime->NotReadyReason();
   AddCondition(reply, "RuntimeReady", !not_ready, not_ready ? "NoHandlerWorks" : "", not_ready.value_or(""));
   const auto network = backend.runtime->options().network->state();
-  AddCondition(reply, "NetworkReady", network.ready, network.ready ? "" : network.reason, network.ready ? "" : network.message);
+  AddCondition(reply, "NetworkReady", network.ready, network.ready ? "" : network.reason,
+               network.ready ? "" : network.message);
   const auto degradations = backend.doctor->Degradations();
   if (!degradations.empty()) {
     AddCondition(reply, "HostFullySupported", false, "Degraded", absl::StrJoin(degradations, "; "));
@@ -57,8 +59,11 @@ void FillHandlers(const runtime::oci::Handlers& handlers, v1::StatusResponse* re
 json HandlersInfo(const runtime::oci::Handlers& handlers) {
   json info = json::array();
   for (const auto& handler : handlers.all()) {
-    json one = {{"name", handler.name}, {"path", handler.path},   {"version", handler.version},
-                {"usable", handler.usable}, {"default", &handler == handlers.Default()}};
+    json one = {{"name", handler.name},
+                {"path", handler.path},
+                {"version", handler.version},
+                {"usable", handler.usable},
+                {"default", &handler == handlers.Default()}};
     if (!handler.usable) one["whyNot"] = handler.why_not;
     if (!handler.hide_mount.empty()) one["hiddenMount"] = handler.hide_mount;
     info.push_back(std::move(one));
@@ -67,7 +72,10 @@ json HandlersInfo(const runtime::oci::Handlers& handlers) {
 }
 
 json ConfigInfo(const runtime::Options& options) {
-  return {{"sandboxImage", kSandboxImage}, {"root", options.root}, {"state", options.state}, {"cgroupRoot", options.cgroup_root},
+  return {{"sandboxImage", kSandboxImage},
+          {"root", options.root},
+          {"state", options.state},
+          {"cgroupRoot", options.cgroup_root},
           {"cgroupDriver", "cgroupfs"}};
 }
 
@@ -78,7 +86,8 @@ void FillInfo(const Backend& backend, v1::StatusResponse* reply) {
   };
   put("config", ConfigInfo(options));
   put("handlers", HandlersInfo(*options.handlers));
-  put("cgroup", {{"version", options.cgroups->version() == cgroupfs::Version::kV2 ? 2 : 1}, {"driver", "cgroupfs"}});
+  put("cgroup",
+      {{"version", options.cgroups->version() == cgroupfs::Version::kV2 ? 2 : 1}, {"driver", "cgroupfs"}});
   std::string why;
   const bool overlay = options.images->overlay_works(&why);
   put("overlay", overlay ? json{{"works", true}} : json{{"works", false}, {"whyNot", why}});

@@ -49,11 +49,19 @@ class FakeNetwork final : public network::Network {
 
   network::NetworkState state() const override { return now; }
   void OnChange(std::function<void()>) override {}
-  absl::StatusOr<network::Attachment> Prepare(const network::PodNetwork&) override { return absl::UnimplementedError("fake"); }
+  absl::StatusOr<network::Attachment> Prepare(const network::PodNetwork&) override {
+    return absl::UnimplementedError("fake");
+  }
   absl::Status Add(network::Attachment&, base::Deadline) override { return absl::UnimplementedError("fake"); }
-  absl::Status Del(const network::Attachment&, base::Deadline) override { return absl::UnimplementedError("fake"); }
-  absl::Status Check(const network::Attachment&, base::Deadline) override { return absl::UnimplementedError("fake"); }
-  absl::Status Gc(const std::vector<network::Attachment>&, base::Deadline) override { return absl::UnimplementedError("fake"); }
+  absl::Status Del(const network::Attachment&, base::Deadline) override {
+    return absl::UnimplementedError("fake");
+  }
+  absl::Status Check(const network::Attachment&, base::Deadline) override {
+    return absl::UnimplementedError("fake");
+  }
+  absl::Status Gc(const std::vector<network::Attachment>&, base::Deadline) override {
+    return absl::UnimplementedError("fake");
+  }
   absl::Status SetPodCidr(const std::string& pod_cidr) override {
     cidr = pod_cidr;
     return absl::OkStatus();
@@ -65,8 +73,11 @@ class FakeRuntime final : public runtime::Runtime {
   runtime::Options given;
   std::shared_ptr<const runtime::Snapshot> shown = std::make_shared<runtime::Snapshot>();
   std::optional<std::string> not_ready;
-  std::function<absl::StatusOr<std::string>(const runtime::PodConfig&, const std::string&, const runtime::Caller&)> on_run_pod;
-  std::function<absl::StatusOr<std::string>(const runtime::ContainerConfig&, const runtime::Caller&)> on_create;
+  std::function<absl::StatusOr<std::string>(const runtime::PodConfig&, const std::string&,
+                                            const runtime::Caller&)>
+      on_run_pod;
+  std::function<absl::StatusOr<std::string>(const runtime::ContainerConfig&, const runtime::Caller&)>
+      on_create;
   std::function<absl::Status(const std::string&, std::int64_t)> on_stop;
   std::function<absl::StatusOr<runtime::ExecResult>(const runtime::Caller&)> on_exec;
   std::function<absl::Status(const std::string&, const cgroupfs::Resources&)> on_update;
@@ -78,7 +89,8 @@ class FakeRuntime final : public runtime::Runtime {
     }
     return absl::NotFoundError("no pod '" + id + "'");
   }
-  absl::StatusOr<std::shared_ptr<const runtime::ContainerStatus>> FindContainer(const std::string& id) const override {
+  absl::StatusOr<std::shared_ptr<const runtime::ContainerStatus>> FindContainer(
+      const std::string& id) const override {
     for (const auto& container : shown->containers) {
       if (container->id == id) return container;
     }
@@ -99,14 +111,17 @@ class FakeRuntime final : public runtime::Runtime {
     return on_create(config, caller);
   }
   absl::Status StartContainer(const std::string&) override { return absl::OkStatus(); }
-  absl::Status StopContainer(const std::string& id, std::int64_t grace_s) override { return on_stop(id, grace_s); }
+  absl::Status StopContainer(const std::string& id, std::int64_t grace_s) override {
+    return on_stop(id, grace_s);
+  }
   absl::Status RemoveContainer(const std::string&) override { return absl::OkStatus(); }
-  absl::Status UpdateContainerResources(const std::string& id, const cgroupfs::Resources& resources) override {
+  absl::Status UpdateContainerResources(const std::string& id,
+                                        const cgroupfs::Resources& resources) override {
     return on_update(id, resources);
   }
   absl::Status ReopenLog(const std::string&) override { return absl::OkStatus(); }
-  absl::StatusOr<runtime::ExecResult> ExecSync(const std::string&, const std::vector<std::string>&, std::int64_t,
-                                               const runtime::Caller& caller) override {
+  absl::StatusOr<runtime::ExecResult> ExecSync(const std::string&, const std::vector<std::string>&,
+                                               std::int64_t, const runtime::Caller& caller) override {
     return on_exec(caller);
   }
   absl::StatusOr<runtime::ContainerStatsView> Stats(const std::string& id) const override {

@@ -27,13 +27,15 @@ std::map<std::string, std::string> PodInfo(const runtime::PodStatus& pod) {
                {"message", pod.message}});
 }
 
-std::map<std::string, std::string> ContainerInfo(const runtime::Runtime& runtime, const runtime::ContainerStatus& container) {
+std::map<std::string, std::string> ContainerInfo(const runtime::Runtime& runtime,
+                                                 const runtime::ContainerStatus& container) {
   json info = {{"sandboxID", container.pod_id}, {"pid", container.pid}, {"cgroup", container.cgroup}};
   info["runtimeSpec"] = BundleSpec(runtime.options(), container);
   if (container.state == runtime::ContainerState::kExited) {
     const auto explanation = runtime.Explain(container.id);
     if (explanation.ok() && explanation->record) {
-      info["exitRecord"] = json::parse(monitor::ToJson(*explanation->record), nullptr, /*allow_exceptions=*/false);
+      info["exitRecord"] =
+          json::parse(monitor::ToJson(*explanation->record), nullptr, /*allow_exceptions=*/false);
     }
   }
   return Info(info);

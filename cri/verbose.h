@@ -11,6 +11,7 @@ namespace berth::cri {
 
 std::map<std::string, std::string> PodInfo(const runtime::PodStatus& pod);
 // With the OCI spec and the exit record where there are any; reads files.
-std::map<std::string, std::string> ContainerInfo(const runtime::Runtime& runtime, const runtime::ContainerStatus& container);
+std::map<std::string, std::string> ContainerInfo(const runtime::Runtime& runtime,
+                                                 const runtime::ContainerStatus& container);
 
 }  // namespace berth::cri

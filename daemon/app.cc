@@ -26,7 +26,8 @@
 namespace berth::daemon {
 namespace {
 
-// Calls that may block at the same time: kubelet asks for some 110 pods, and each may wait for a grace or a plugin.
+// Calls that may block at the same time: kubelet asks for some 110 pods, and each may wait for a grace or a
+// plugin.
 constexpr int kMaxWorkers = 512;
 
 // In the order of making; taken apart in the reverse order.
@@ -94,7 +95,8 @@ absl::Status ProbeHandlers(const Config& config, Parts* parts) {
   BERTH_ASSIGN_OR_RETURN(parts->handlers, runtime::oci::Handlers::Probe(options));
   for (const auto& handler : parts->handlers->all()) {
     if (handler.usable) {
-      base::LogInfo("OCI runtime works", {{"handler", handler.name}, {"path", handler.path}, {"version", handler.version}});
+      base::LogInfo("OCI runtime works",
+                    {{"handler", handler.name}, {"path", handler.path}, {"version", handler.version}});
     } else {
       base::LogWarning("OCI runtime does not work",
                        {{"handler", handler.name}, {"path", handler.path}, {"why", handler.why_not}});
@@ -132,7 +134,8 @@ void MakeDoctor(const Config& config, Parts* parts) {
   sources.quarantined_store = parts->store->quarantined();
   parts->doctor = std::make_unique<cri::Doctor>(std::move(sources));
   static_cast<void>(parts->doctor->Run());
-  for (const auto& sentence : parts->doctor->Degradations()) base::LogWarning("degraded", {{"what", sentence}});
+  for (const auto& sentence : parts->doctor->Degradations())
+    base::LogWarning("degraded", {{"what", sentence}});
 }
 
 absl::Status Listen(const Config& config, Parts* parts) {
@@ -172,7 +175,8 @@ absl::Status Serve(const Config& config, StopSignals& stop) {
   Parts parts;
   BERTH_RETURN_IF_ERROR(Open(config, &parts));
   stop.Serving();
-  base::LogInfo("serving", {{"socket", config.grpc.socket}, {"version", BERTH_VERSION}, {"root", config.root}});
+  base::LogInfo("serving",
+                {{"socket", config.grpc.socket}, {"version", BERTH_VERSION}, {"root", config.root}});
   ::sd_notify(0, "READY=1");
 
   const int signal = stop.WaitForStop();

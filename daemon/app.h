@@ -7,8 +7,8 @@
 
 namespace berth::daemon {
 
-// Wires the parts together, serves until a stop signal comes, takes them apart again. Pods are left alone. An error tells what
-// kept berthd from starting.
+// Wires the parts together, serves until a stop signal comes, takes them apart again. Pods are left alone. An
+// error tells what kept berthd from starting.
 absl::Status Serve(const Config& config, StopSignals& stop);
 
 }  // namespace berth::daemon

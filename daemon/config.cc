@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/config.h"
 
-#include <algorithm>
 #include <toml++/toml.h>
+
+#include <algorithm>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -32,15 +33,16 @@ std::string SocketPath(const std::string& path) {
 std::string HostPort(const std::string& address) {
   const auto colon = address.rfind(':');
   int port = -1;
-  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 ||
-      port > 65535) {
+  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
+      port < 0 || port > 65535) {
     return "must be an address and a port, such as \"127.0.0.1:0\"";
   }
   return "";
 }
 
 std::string Driver(const std::string& driver) {
-  if (driver == "systemd") return "is not possible yet: this version makes cgroups itself (\"cgroupfs\" or \"auto\")";
+  if (driver == "systemd")
+    return "is not possible yet: this version makes cgroups itself (\"cgroupfs\" or \"auto\")";
   return driver == "cgroupfs" || driver == "auto" ? "" : "must be \"cgroupfs\", \"systemd\" or \"auto\"";
 }
 
@@ -53,24 +55,27 @@ std::string HandlerName(const std::string& name) {
 }
 
 template <typename Value>
-void Choose(const TomlReader& table, const char* key, const std::map<std::string, Value>& choices, Value* value) {
+void Choose(const TomlReader& table, const char* key, const std::map<std::string, Value>& choices,
+            Value* value) {
   std::string word;
-  table.String(key, [&](const std::string& given) {
-    if (choices.contains(given)) return std::string();
-    std::string all;
-    for (const auto& [name, ignored] : choices) absl::StrAppend(&all, all.empty() ? "" : ", ", "\"", name, "\"");
-    return absl::StrCat("must be one of ", all);
-  }, &word);
+  table.String(
+      key,
+      [&](const std::string& given) {
+        if (choices.contains(given)) return std::string();
+        std::string all;
+        for (const auto& [name, ignored] : choices)
+          absl::StrAppend(&all, all.empty() ? "" : ", ", "\"", name, "\"");
+        return absl::StrCat("must be one of ", all);
+      },
+      &word);
   if (!word.empty()) *value = choices.at(word);
 }
 
 void ApplyTables(const TomlReader& top, Config* config) {
-  top.Table("grpc", [&](const TomlReader& table) {
-    table.String("socket", SocketPath, &config->grpc.socket);
-  });
-  top.Table("streaming", [&](const TomlReader& table) {
-    table.String("address", HostPort, &config->streaming.address);
-  });
+  top.Table("grpc",
+            [&](const TomlReader& table) { table.String("socket", SocketPath, &config->grpc.socket); });
+  top.Table("streaming",
+            [&](const TomlReader& table) { table.String("address", HostPort, &config->streaming.address); });
   top.Table("cgroup", [&](const TomlReader& table) {
     table.String("driver", Driver, &config->cgroup.driver);
     table.String("root", AbsolutePath, &config->cgroup.root);
@@ -99,7 +104,8 @@ void ApplyTables(const TomlReader& top, Config* config) {
       });
     }
   });
-  top.Table("kernel", [&](const TomlReader& table) { table.String("log", AbsolutePath, &config->kernel.log); });
+  top.Table("kernel",
+            [&](const TomlReader& table) { table.String("log", AbsolutePath, &config->kernel.log); });
   top.Table("log", [&](const TomlReader& table) {
     Choose<base::LogLevel>(table, "level",
                            {{"debug", base::LogLevel::kDebug},
@@ -107,7 +113,8 @@ void ApplyTables(const TomlReader& top, Config* config) {
                             {"warning", base::LogLevel::kWarning},
                             {"error", base::LogLevel::kError}},
                            &config->log.level);
-    Choose<base::LogFormat>(table, "format", {{"text", base::LogFormat::kText}, {"json", base::LogFormat::kJson}},
+    Choose<base::LogFormat>(table, "format",
+                            {{"text", base::LogFormat::kText}, {"json", base::LogFormat::kJson}},
                             &config->log.format);
   });
 }
@@ -119,7 +126,8 @@ void ApplyToml(const std::string& text, const std::string& file, Config* config,
   try {
     parsed = toml::parse(text, file);
   } catch (const toml::parse_error& error) {
-    problems->push_back(absl::StrCat(file, ":", error.source().begin.line, ": ", std::string(error.description())));
+    problems->push_back(
+        absl::StrCat(file, ":", error.source().begin.line, ": ", std::string(error.description())));
     return;
   }
   const TomlReader top(parsed, "", file, problems);
@@ -135,10 +143,13 @@ void Validate(Config* config, Problems* problems) {
   if (config->default_handlers.empty()) problems->push_back("default_handlers is empty: no pod could run");
   for (const auto& name : config->default_handlers) {
     if (!config->handlers.contains(name)) {
-      problems->push_back(absl::StrCat("default_handlers names '", name, "', but there is no [handlers.", name, "]"));
+      problems->push_back(
+          absl::StrCat("default_handlers names '", name, "', but there is no [handlers.", name, "]"));
     }
   }
-  if (config->root == config->state) problems->push_back("root and state are the same directory; one must outlive a reboot, the other must not");
+  if (config->root == config->state)
+    problems->push_back(
+        "root and state are the same directory; one must outlive a reboot, the other must not");
 }
 
 Config LoadConfig(const std::string& file, bool required, Problems* problems) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// berthd's configuration: one TOML file and the files of conf.d beside it, in the order of their names; what a later file sets
-// replaces what an earlier one said (arrays as a whole, handlers one by one). The defaults are these structs' own. Unknown keys,
-// wrong types and impossible values are errors with file and line. deploy/config.toml documents every key.
+// berthd's configuration: one TOML file and the files of conf.d beside it, in the order of their names; what
+// a later file sets replaces what an earlier one said (arrays as a whole, handlers one by one). The defaults
+// are these structs' own. Unknown keys, wrong types and impossible values are errors with file and line.
+// deploy/config.toml documents every key.
 #pragma once
 
 #include <map>
@@ -37,7 +38,8 @@ struct Config {
   struct {
     std::string config_path = "/etc/berth/certs.d";
   } registry;
-  std::map<std::string, std::string> handlers = {{"crun", "/usr/bin/crun"}, {"runc", "/usr/sbin/runc"}};  // name → path
+  std::map<std::string, std::string> handlers = {{"crun", "/usr/bin/crun"},
+                                                 {"runc", "/usr/sbin/runc"}};  // name → path
   struct {
     std::string log = "/dev/kmsg";
   } kernel;
@@ -55,8 +57,8 @@ void ApplyToml(const std::string& text, const std::string& file, Config* config,
 // What no single key can tell: defaults that name no handler, a driver that this version lacks.
 void Validate(Config* config, Problems* problems);
 
-// Reads `file` and <dir of file>/conf.d/*.toml. A missing `file` is a problem only if `required` (it was named on the command
-// line). All problems are told, not only the first.
+// Reads `file` and <dir of file>/conf.d/*.toml. A missing `file` is a problem only if `required` (it was
+// named on the command line). All problems are told, not only the first.
 Config LoadConfig(const std::string& file, bool required, Problems* problems);
 
 }  // namespace berth::daemon

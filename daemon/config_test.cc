@@ -105,28 +105,38 @@ TEST(ConfigToml, NamesAnUnknownTableAndAnUnknownKeyOfAHandler) {
 }
 
 TEST(ConfigToml, RefusesWrongTypesWithTheLine) {
-  EXPECT_THAT(Apply("root = 5\n").problems, ElementsAre("c.toml:1: 'root' is an integer, but must be a string"));
+  EXPECT_THAT(Apply("root = 5\n").problems,
+              ElementsAre("c.toml:1: 'root' is an integer, but must be a string"));
   EXPECT_THAT(Apply("\n[cni]\nbin_dirs = \"/x\"\n").problems,
               ElementsAre("c.toml:3: 'cni.bin_dirs' is a string, but must be an array of strings"));
   EXPECT_THAT(Apply("[cni]\nbin_dirs = [\"/x\",\n 7]\n").problems,
               ElementsAre("c.toml:3: 'cni.bin_dirs' holds an integer, but must hold strings"));
-  EXPECT_THAT(Apply("grpc = true\n").problems, ElementsAre("c.toml:1: 'grpc' is a boolean, but must be a table"));
+  EXPECT_THAT(Apply("grpc = true\n").problems,
+              ElementsAre("c.toml:1: 'grpc' is a boolean, but must be a table"));
 }
 
 TEST(ConfigToml, RefusesValuesThatCannotBe) {
   EXPECT_THAT(Apply("root = \"var\"\n").problems, ElementsAre(HasSubstr("must be an absolute path")));
   EXPECT_THAT(Apply("root = \"/a/../b\"\n").problems, ElementsAre(HasSubstr("must not contain '..'")));
-  EXPECT_THAT(Apply("[log]\nlevel = \"loud\"\n").problems,
-              ElementsAre("c.toml:2: 'log.level' = \"loud\" must be one of \"debug\", \"error\", \"info\", \"warning\""));
-  EXPECT_THAT(Apply("[streaming]\naddress = \"localhost\"\n").problems, ElementsAre(HasSubstr("address and a port")));
-  EXPECT_THAT(Apply("[streaming]\naddress = \"127.0.0.1:65536\"\n").problems, ElementsAre(HasSubstr("address and a port")));
-  EXPECT_THAT(Apply("[grpc]\nsocket = \"/" + std::string(107, 'x') + "\"\n").problems, ElementsAre(HasSubstr("107 bytes")));
-  EXPECT_THAT(Apply("[grpc]\nsocket = \"/var/run/crio/crio.sock\"\n").problems, ElementsAre(HasSubstr("CRI-O")));
-  EXPECT_THAT(Apply("default_handlers = [\"Run C\"]\n").problems, ElementsAre(HasSubstr("no handler's name")));
+  EXPECT_THAT(
+      Apply("[log]\nlevel = \"loud\"\n").problems,
+      ElementsAre(
+          "c.toml:2: 'log.level' = \"loud\" must be one of \"debug\", \"error\", \"info\", \"warning\""));
+  EXPECT_THAT(Apply("[streaming]\naddress = \"localhost\"\n").problems,
+              ElementsAre(HasSubstr("address and a port")));
+  EXPECT_THAT(Apply("[streaming]\naddress = \"127.0.0.1:65536\"\n").problems,
+              ElementsAre(HasSubstr("address and a port")));
+  EXPECT_THAT(Apply("[grpc]\nsocket = \"/" + std::string(107, 'x') + "\"\n").problems,
+              ElementsAre(HasSubstr("107 bytes")));
+  EXPECT_THAT(Apply("[grpc]\nsocket = \"/var/run/crio/crio.sock\"\n").problems,
+              ElementsAre(HasSubstr("CRI-O")));
+  EXPECT_THAT(Apply("default_handlers = [\"Run C\"]\n").problems,
+              ElementsAre(HasSubstr("no handler's name")));
 }
 
 TEST(ConfigToml, RefusesTheSystemdDriverWithASentence) {
-  EXPECT_THAT(Apply("[cgroup]\ndriver = \"systemd\"\n").problems, ElementsAre(HasSubstr("is not possible yet")));
+  EXPECT_THAT(Apply("[cgroup]\ndriver = \"systemd\"\n").problems,
+              ElementsAre(HasSubstr("is not possible yet")));
 }
 
 TEST(ConfigToml, TellsWhereTheSyntaxIsBroken) {
@@ -148,7 +158,8 @@ TEST(ConfigToml, AutoBecomesTheDriverOfThisVersion) {
 TEST_F(ConfigFiles, LaterFilesReplaceWhatEarlierOnesSaid) {
   Write("config.toml", "root = \"/first\"\n[cni]\nbin_dirs = [\"/a\", \"/b\"]\nconf_dir = \"/kept\"\n");
   Write("conf.d/20-second.toml", "root = \"/third\"\n");
-  Write("conf.d/10-first.toml", "root = \"/second\"\n[cni]\nbin_dirs = [\"/c\"]\n[handlers.kata]\npath = \"/k\"\n");
+  Write("conf.d/10-first.toml",
+        "root = \"/second\"\n[cni]\nbin_dirs = [\"/c\"]\n[handlers.kata]\npath = \"/k\"\n");
   Write("conf.d/30-not-toml.bak", "nonsense");
   const auto [config, problems] = Load();
   EXPECT_THAT(problems, IsEmpty());
@@ -161,7 +172,8 @@ TEST_F(ConfigFiles, LaterFilesReplaceWhatEarlierOnesSaid) {
 TEST_F(ConfigFiles, TellsAllProblemsOfAllFiles) {
   Write("config.toml", "a = 1\n");
   Write("conf.d/x.toml", "\nb = 1\n");
-  EXPECT_THAT(Load().problems, ElementsAre(dir_ + "/config.toml:1: unknown key 'a'", dir_ + "/conf.d/x.toml:2: unknown key 'b'"));
+  EXPECT_THAT(Load().problems, ElementsAre(dir_ + "/config.toml:1: unknown key 'a'",
+                                           dir_ + "/conf.d/x.toml:2: unknown key 'b'"));
 }
 
 TEST_F(ConfigFiles, AMissingFileIsAProblemOnlyWhenItWasNamed) {

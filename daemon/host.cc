@@ -33,22 +33,26 @@ void PrepareProcess() {
   if (limit.rlim_cur >= wanted) return;
   limit.rlim_cur = wanted;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    base::LogWarning("the limit of open files could not be raised", {{"error", base::SyscallError(errno, "setrlimit")}});
+    base::LogWarning("the limit of open files could not be raised",
+                     {{"error", base::SyscallError(errno, "setrlimit")}});
   }
 }
 
 absl::Status OwnDirectory(const std::string& path) {
-  BERTH_RETURN_IF_ERROR(base::Annotate(base::ToStatus(base::MakeDirs(path, 0700)), absl::StrCat("make '", path, "'")));
+  BERTH_RETURN_IF_ERROR(
+      base::Annotate(base::ToStatus(base::MakeDirs(path, 0700)), absl::StrCat("make '", path, "'")));
   struct stat facts {};
   if (::stat(path.c_str(), &facts) != 0) return base::SyscallError(errno, absl::StrCat("stat '", path, "'"));
-  if (!S_ISDIR(facts.st_mode)) return absl::FailedPreconditionError(absl::StrCat("'", path, "' is no directory"));
+  if (!S_ISDIR(facts.st_mode))
+    return absl::FailedPreconditionError(absl::StrCat("'", path, "' is no directory"));
   if (facts.st_uid != ::geteuid()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("'", path, "' belongs to user ", facts.st_uid, " instead of ", ::geteuid(), "; chown it, or name another directory"));
+    return absl::FailedPreconditionError(absl::StrCat("'", path, "' belongs to user ", facts.st_uid,
+                                                      " instead of ", ::geteuid(),
+                                                      "; chown it, or name another directory"));
   }
   if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("'", path, "' can be written by others than its owner; chmod go-w it, or name another directory"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "'", path, "' can be written by others than its owner; chmod go-w it, or name another directory"));
   }
   return absl::OkStatus();
 }
@@ -59,7 +63,8 @@ absl::StatusOr<base::UniqueFd> LockDirectory(const std::string& dir) {
                                                                   base::Resolve::kAnywhere, 0600)));
   if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
   if (errno == EWOULDBLOCK) {
-    return absl::FailedPreconditionError(absl::StrCat("another berthd runs with '", dir, "' (it holds '", path, "')"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("another berthd runs with '", dir, "' (it holds '", path, "')"));
   }
   return base::SyscallError(errno, absl::StrCat("lock '", path, "'"));
 }
@@ -74,7 +79,8 @@ absl::StatusOr<std::string> FindProgram(const std::string& name) {
     std::string path = absl::StrCat(dir, "/", name);
     if (::access(path.c_str(), X_OK) == 0) return path;
   }
-  return absl::NotFoundError(absl::StrCat("'", name, "' is neither in '", beside, "' nor in '", kLibexec, "'"));
+  return absl::NotFoundError(
+      absl::StrCat("'", name, "' is neither in '", beside, "' nor in '", kLibexec, "'"));
 }
 
 }  // namespace berth::daemon

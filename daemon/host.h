@@ -10,17 +10,20 @@
 
 namespace berth::daemon {
 
-// umask 077, SIGPIPE ignored, as many descriptors as the hard limit allows up to 65536 (each pod costs about five).
+// umask 077, SIGPIPE ignored, as many descriptors as the hard limit allows up to 65536 (each pod costs about
+// five).
 void PrepareProcess();
 
-// Makes `path` (0700) or checks what is there: a directory of ours that nobody else can write to. What lies in it is trusted:
-// records, sockets, pins.
+// Makes `path` (0700) or checks what is there: a directory of ours that nobody else can write to. What lies
+// in it is trusted: records, sockets, pins.
 absl::Status OwnDirectory(const std::string& path);
 
-// Holds <dir>/berthd.lock for as long as the descriptor lives; FAILED_PRECONDITION when another berthd holds it.
+// Holds <dir>/berthd.lock for as long as the descriptor lives; FAILED_PRECONDITION when another berthd holds
+// it.
 absl::StatusOr<base::UniqueFd> LockDirectory(const std::string& dir);
 
-// A program of the package: beside this very executable, else in /usr/libexec/berth. NOT_FOUND names both places.
+// A program of the package: beside this very executable, else in /usr/libexec/berth. NOT_FOUND names both
+// places.
 absl::StatusOr<std::string> FindProgram(const std::string& name);
 
 }  // namespace berth::daemon

@@ -18,8 +18,9 @@ int main(int argc, char** argv) {
       "berthd");
   std::string file = daemon::kDefaultConfigFile;
   bool check = false;
-  auto* named = app.add_option("--config", file, "configuration (TOML); files in conf.d beside it are read after it")
-                    ->option_text("FILE [" + file + "]");
+  auto* named =
+      app.add_option("--config", file, "configuration (TOML); files in conf.d beside it are read after it")
+          ->option_text("FILE [" + file + "]");
   app.add_flag("--check", check, "only read the configuration, say what is wrong with it, and exit");
   app.set_version_flag("--version", "berthd " BERTH_VERSION);
   CLI11_PARSE(app, argc, argv);

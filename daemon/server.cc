@@ -34,7 +34,8 @@ absl::Status ClearSocket(const std::string& path) {
     return errno == ENOENT ? absl::OkStatus() : base::SyscallError(errno, absl::StrCat("lstat '", path, "'"));
   }
   if (!S_ISSOCK(facts.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat("'", path, "' is there and is no socket; remove it, or set grpc.socket"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("'", path, "' is there and is no socket; remove it, or set grpc.socket"));
   }
   const base::UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) return base::SyscallError(errno, "socket");
@@ -81,10 +82,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& socket,
   int bound = 0;
   builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials(), &bound);
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || bound == 0) return absl::UnavailableError(absl::StrCat("cannot listen at '", socket, "'"));
+  if (server->server_ == nullptr || bound == 0)
+    return absl::UnavailableError(absl::StrCat("cannot listen at '", socket, "'"));
   BERTH_FAULT_POINT("daemon.listening");
   // The umask left it 0700: already nobody's but ours; the x bit means nothing on a socket.
-  if (::chmod(socket.c_str(), 0600) != 0) return base::SyscallError(errno, absl::StrCat("chmod '", socket, "'"));
+  if (::chmod(socket.c_str(), 0600) != 0)
+    return base::SyscallError(errno, absl::StrCat("chmod '", socket, "'"));
   return server;
 }
 

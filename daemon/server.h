@@ -18,13 +18,14 @@ namespace berth::daemon {
 
 class Server {
  public:
-  // Listens at `socket` (mode 0600: root only). A socket that a dead daemon left is replaced; one that answers is
-  // FAILED_PRECONDITION, and a file of another kind is left alone.
+  // Listens at `socket` (mode 0600: root only). A socket that a dead daemon left is replaced; one that
+  // answers is FAILED_PRECONDITION, and a file of another kind is left alone.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& socket,
                                                        std::vector<std::unique_ptr<grpc::Service>> services);
   ~Server();
 
-  // Takes no more calls, gives those under way two seconds, then cancels them; returns when the last has ended.
+  // Takes no more calls, gives those under way two seconds, then cancels them; returns when the last has
+  // ended.
   void Stop();
 
  private:

@@ -2,7 +2,6 @@
 #include "daemon/server.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/impl/service_type.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "proto/berth/operator/v1/operator.grpc.pb.h"
 
 namespace berth::daemon {
 namespace {
@@ -40,11 +40,17 @@ class ServerTest : public testing::Test {
     }
     return fd;
   }
+  // gRPC listens only when there is something to serve.
+  absl::StatusOr<std::unique_ptr<Server>> Start() {
+    std::vector<std::unique_ptr<grpc::Service>> services;
+    services.push_back(std::make_unique<ops::v1::Operator::CallbackService>());
+    return Server::Start(socket_, std::move(services));
+  }
   std::string dir_, socket_;
 };
 
 TEST_F(ServerTest, TheSocketIsRootsAloneAndGoesWithTheServer) {
-  auto server = Server::Start(socket_, {});
+  auto server = Start();
   ASSERT_TRUE(server.ok()) << server.status();
   struct stat facts {};
   ASSERT_EQ(::lstat(socket_.c_str(), &facts), 0);
@@ -56,19 +62,19 @@ TEST_F(ServerTest, TheSocketIsRootsAloneAndGoesWithTheServer) {
 
 TEST_F(ServerTest, ReplacesASocketThatNobodyAnswers) {
   Bound(false);
-  EXPECT_TRUE(Server::Start(socket_, {}).ok());
+  EXPECT_TRUE(Start().ok());
 }
 
 TEST_F(ServerTest, LeavesASocketThatAnswers) {
   const base::UniqueFd other = Bound(true);
-  EXPECT_THAT(Server::Start(socket_, {}).status().message(), HasSubstr("another process serves"));
+  EXPECT_THAT(Start().status().message(), HasSubstr("another process serves"));
   EXPECT_TRUE(base::Exists(socket_));
 }
 
 TEST_F(ServerTest, LeavesAFileThatIsNoSocket) {
   ASSERT_TRUE(base::MakeDirs(dir_ + "/run").ok());
   ASSERT_TRUE(base::WriteFile(socket_, "precious").ok());
-  EXPECT_THAT(Server::Start(socket_, {}).status().message(), HasSubstr("is no socket"));
+  EXPECT_THAT(Start().status().message(), HasSubstr("is no socket"));
   EXPECT_EQ(*base::ReadFile(socket_), "precious");
 }
 

@@ -59,7 +59,8 @@ void StopSignals::Loop() {
   const int again = Next(kOrderlyEndMs);
   pollfd ended{end.get(), POLLIN, 0};
   if (again == 0 && ::poll(&ended, 1, 0) == 1) return;
-  base::LogWarning(again == 0 ? "work is still under way; leaving it to the next start" : "stopped a second time; leaving at once");
+  base::LogWarning(again == 0 ? "work is still under way; leaving it to the next start"
+                              : "stopped a second time; leaving at once");
   ::_exit(0);
 }
 

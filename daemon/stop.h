@@ -10,10 +10,10 @@
 
 namespace berth::daemon {
 
-// Make it before any other thread (it blocks the signals for all that follow). While starting, a signal ends the process at once,
-// exit code 0: nothing is lost by that. Once Serving(), it wakes WaitForStop(); if the orderly end then takes longer than ten
-// seconds (a StopContainer with a long grace is under way), or a second signal comes, the process ends at once as well: the
-// next daemon takes up what was under way.
+// Make it before any other thread (it blocks the signals for all that follow). While starting, a signal ends
+// the process at once, exit code 0: nothing is lost by that. Once Serving(), it wakes WaitForStop(); if the
+// orderly end then takes longer than ten seconds (a StopContainer with a long grace is under way), or a
+// second signal comes, the process ends at once as well: the next daemon takes up what was under way.
 class StopSignals {
  public:
   StopSignals();

@@ -62,7 +62,8 @@ bool TomlReader::Strings(const std::string& key, const Check& check, std::vector
   if (node == nullptr) return false;
   const auto* array = node->as_array();
   if (array == nullptr) {
-    ProblemAt(*node, absl::StrCat("'", prefix_, key, "' is ", TypeName(*node), ", but must be an array of strings"));
+    ProblemAt(*node,
+              absl::StrCat("'", prefix_, key, "' is ", TypeName(*node), ", but must be an array of strings"));
     return false;
   }
   std::vector<std::string> read;
@@ -106,7 +107,8 @@ void TomlReader::ReportUnknown() const {
     const std::string name(key.str());
     if (read_.contains(name)) continue;
     // The key's own line: a table's node begins where its first header stands.
-    problems_->push_back(absl::StrCat(file_, ":", key.source().begin.line, ": unknown key '", prefix_, name, "'"));
+    problems_->push_back(
+        absl::StrCat(file_, ":", key.source().begin.line, ": unknown key '", prefix_, name, "'"));
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One table of a TOML file, read key by key: each problem with file and line, and at the end whatever nobody asked for.
+// One table of a TOML file, read key by key: each problem with file and line, and at the end whatever nobody
+// asked for.
 #pragma once
 
 #include <toml++/toml.h>
@@ -17,7 +18,8 @@ class TomlReader {
   // "" when the value is good, else why not, to follow the value: "must be an absolute path".
   using Check = std::function<std::string(const std::string&)>;
 
-  TomlReader(const toml::table& table, std::string prefix, const std::string& file, std::vector<std::string>* problems)
+  TomlReader(const toml::table& table, std::string prefix, const std::string& file,
+             std::vector<std::string>* problems)
       : table_(table), prefix_(std::move(prefix)), file_(file), problems_(problems) {}
 
   // True and *value set if the key is there and good. Absent: false without a problem.

@@ -22,7 +22,10 @@ class Scanner {
   }
   std::string Token() {
     const std::size_t begin = at_;
-    while (at_ < text_.size() && (absl::ascii_isalnum(static_cast<unsigned char>(text_[at_])) || std::string_view("!#$%&'*+-.^_`|~").find(text_[at_]) != std::string_view::npos)) ++at_;
+    while (at_ < text_.size() &&
+           (absl::ascii_isalnum(static_cast<unsigned char>(text_[at_])) ||
+            std::string_view("!#$%&'*+-.^_`|~").find(text_[at_]) != std::string_view::npos))
+      ++at_;
     return absl::AsciiStrToLower(std::string(text_.substr(begin, at_ - begin)));
   }
   std::string Value() {
@@ -67,7 +70,8 @@ std::vector<Challenge> ParseChallenges(std::string_view header) {
     }
     scanner.SkipSpace();
     std::string value = scanner.Value();
-    if (!challenges.empty() && challenges.back().parameters.size() < kMaxParameters) challenges.back().parameters[word] = std::move(value);
+    if (!challenges.empty() && challenges.back().parameters.size() < kMaxParameters)
+      challenges.back().parameters[word] = std::move(value);
   }
   return challenges;
 }

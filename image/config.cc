@@ -39,13 +39,16 @@ absl::StatusOr<ParsedConfig> ParseConfig(std::string_view text) {
   };
   BERTH_RETURN_IF_ERROR(base::Annotate(read(), "image config"));
   if (!parsed.os.empty() && parsed.os != "linux") {
-    return absl::FailedPreconditionError(absl::StrCat("image config: is for '", parsed.os.substr(0, 40), "', not linux"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("image config: is for '", parsed.os.substr(0, 40), "', not linux"));
   }
   if (parsed.diff_ids.size() > kMaxLayers) {
-    return absl::FailedPreconditionError(absl::StrCat("image config: has ", parsed.diff_ids.size(), " layers, more than ", kMaxLayers));
+    return absl::FailedPreconditionError(
+        absl::StrCat("image config: has ", parsed.diff_ids.size(), " layers, more than ", kMaxLayers));
   }
   for (const auto& diff_id : parsed.diff_ids) {
-    if (!IsDigest(diff_id)) return absl::FailedPreconditionError("image config: a diff_id is not sha256: and 64 hex digits");
+    if (!IsDigest(diff_id))
+      return absl::FailedPreconditionError("image config: a diff_id is not sha256: and 64 hex digits");
   }
   return parsed;
 }

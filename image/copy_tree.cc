@@ -26,7 +26,9 @@ constexpr char kOpaque[] = "trusted.overlay.opaque";
 absl::Status Failed(absl::string_view verb, absl::string_view name) {
   const int err = errno;
   // The usual reason here, and one that its reader can act on.
-  if (err == ENOSPC || err == EDQUOT) return absl::ResourceExhaustedError(absl::StrCat("disk full: ", verb, " '", name, "' of a root file system"));
+  if (err == ENOSPC || err == EDQUOT)
+    return absl::ResourceExhaustedError(
+        absl::StrCat("disk full: ", verb, " '", name, "' of a root file system"));
   return base::SyscallError(err, absl::StrCat(verb, " '", name, "'"));
 }
 
@@ -51,9 +53,11 @@ absl::StatusOr<std::vector<std::string>> Names(int directory) {
   return names;
 }
 
-// A path to an entry for the calls that take no directory: through its parent's descriptor, the last part never followed by
-// the l*xattr calls.
-std::string ProcPath(int directory, const std::string& name) { return absl::StrCat("/proc/self/fd/", directory, "/", name); }
+// A path to an entry for the calls that take no directory: through its parent's descriptor, the last part
+// never followed by the l*xattr calls.
+std::string ProcPath(int directory, const std::string& name) {
+  return absl::StrCat("/proc/self/fd/", directory, "/", name);
+}
 
 absl::Status CopyXattrs(int from, int to, const std::string& name) {
   const std::string source = ProcPath(from, name);
@@ -62,12 +66,14 @@ absl::Status CopyXattrs(int from, int to, const std::string& name) {
   const ssize_t length = ::llistxattr(source.c_str(), list.data(), list.size());
   if (length < 0) return errno == EOPNOTSUPP ? absl::OkStatus() : Failed("list attributes of", name);
   std::vector<char> value(65536);
-  for (const char* key = list.data(); key < list.data() + length; key += std::char_traits<char>::length(key) + 1) {
+  for (const char* key = list.data(); key < list.data() + length;
+       key += std::char_traits<char>::length(key) + 1) {
     const std::string_view text = key;
     if (!text.starts_with("user.") && text != "security.capability") continue;
     const ssize_t size = ::lgetxattr(source.c_str(), key, value.data(), value.size());
     if (size < 0) return Failed("read an attribute of", name);
-    if (::lsetxattr(target.c_str(), key, value.data(), static_cast<std::size_t>(size), 0) != 0 && errno != EOPNOTSUPP) {
+    if (::lsetxattr(target.c_str(), key, value.data(), static_cast<std::size_t>(size), 0) != 0 &&
+        errno != EOPNOTSUPP) {
       return Failed("set an attribute of", name);
     }
   }
@@ -75,8 +81,10 @@ absl::Status CopyXattrs(int from, int to, const std::string& name) {
 }
 
 absl::Status CopyMetadata(int from, int to, const std::string& name, const struct stat& info) {
-  if (::fchownat(to, name.c_str(), info.st_uid, info.st_gid, AT_SYMLINK_NOFOLLOW) != 0) return Failed("set the owner of", name);
-  if (!S_ISLNK(info.st_mode) && ::fchmodat(to, name.c_str(), info.st_mode & 07777, 0) != 0) return Failed("set the mode of", name);
+  if (::fchownat(to, name.c_str(), info.st_uid, info.st_gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return Failed("set the owner of", name);
+  if (!S_ISLNK(info.st_mode) && ::fchmodat(to, name.c_str(), info.st_mode & 07777, 0) != 0)
+    return Failed("set the mode of", name);
   BERTH_RETURN_IF_ERROR(CopyXattrs(from, to, name));
   const timespec times[2] = {info.st_atim, info.st_mtim};
   if (::utimensat(to, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) return Failed("set the time of", name);
@@ -100,7 +108,8 @@ absl::Status CopyData(int from, int to, const std::string& name, off_t size) {
     loff_t in = begin;
     loff_t out = begin;
     while (in < end) {
-      const ssize_t copied = ::copy_file_range(source.get(), &in, target.get(), &out, static_cast<std::size_t>(end - in), 0);
+      const ssize_t copied =
+          ::copy_file_range(source.get(), &in, target.get(), &out, static_cast<std::size_t>(end - in), 0);
       if (copied < 0 && errno == EINTR) continue;
       if (copied < 0) return Failed("copy", name);
       if (copied == 0) break;
@@ -109,7 +118,8 @@ absl::Status CopyData(int from, int to, const std::string& name, off_t size) {
   return absl::OkStatus();
 }
 
-// Layers are nested no deeper than 512 (berth-unpack sees to it); recursion and descriptors are bounded by that.
+// Layers are nested no deeper than 512 (berth-unpack sees to it); recursion and descriptors are bounded by
+// that.
 class LayerCopy {
  public:
   explicit LayerCopy(int target) : target_root_(target) {}
@@ -118,7 +128,8 @@ class LayerCopy {
     char mark = 0;
     if (::fgetxattr(from, kOpaque, &mark, 1) == 1 && mark == 'y') BERTH_RETURN_IF_ERROR(Clear(to));
     BERTH_ASSIGN_OR_RETURN(const auto names, Names(from));
-    for (const auto& name : names) BERTH_RETURN_IF_ERROR(Entry(from, to, name, path.empty() ? name : path + "/" + name));
+    for (const auto& name : names)
+      BERTH_RETURN_IF_ERROR(Entry(from, to, name, path.empty() ? name : path + "/" + name));
     return absl::OkStatus();
   }
 
@@ -130,16 +141,18 @@ class LayerCopy {
   }
 
   absl::Status Entry(int from, int to, const std::string& name, const std::string& path) {
-    struct stat info{};
+    struct stat info {};
     if (::fstatat(from, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return Failed("stat", path);
-    struct stat there{};
+    struct stat there {};
     const bool exists = ::fstatat(to, name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0;
-    if (exists && !(S_ISDIR(info.st_mode) && S_ISDIR(there.st_mode))) BERTH_RETURN_IF_ERROR(RemoveDeepTree(ProcPath(to, name)));
+    if (exists && !(S_ISDIR(info.st_mode) && S_ISDIR(there.st_mode)))
+      BERTH_RETURN_IF_ERROR(RemoveDeepTree(ProcPath(to, name)));
     if (S_ISCHR(info.st_mode) && info.st_rdev == 0) return absl::OkStatus();  // a whiteout: gone it is
     if (S_ISDIR(info.st_mode)) return Subdirectory(from, to, name, path, info);
     if (info.st_nlink > 1) {
       if (const auto first = links_.find(info.st_ino); first != links_.end()) {
-        if (::linkat(target_root_, first->second.c_str(), to, name.c_str(), 0) != 0) return Failed("link", path);
+        if (::linkat(target_root_, first->second.c_str(), to, name.c_str(), 0) != 0)
+          return Failed("link", path);
         return absl::OkStatus();
       }
       links_[info.st_ino] = path;
@@ -158,7 +171,8 @@ class LayerCopy {
     return CopyMetadata(from, to, name, info);
   }
 
-  absl::Status Subdirectory(int from, int to, const std::string& name, const std::string& path, const struct stat& info) {
+  absl::Status Subdirectory(int from, int to, const std::string& name, const std::string& path,
+                            const struct stat& info) {
     if (::mkdirat(to, name.c_str(), 0700) != 0 && errno != EEXIST) return Failed("create directory", path);
     UniqueFd source(::openat(from, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     UniqueFd target(::openat(to, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));

@@ -8,8 +8,9 @@
 
 namespace berth::image {
 
-// Applies an unpacked layer (overlayfs' whiteouts and opaque marks) on top of what `target` holds. Owners, modes, times,
-// extended attributes and hard links within the layer are kept. Works by descriptors; no link in either tree is followed.
+// Applies an unpacked layer (overlayfs' whiteouts and opaque marks) on top of what `target` holds. Owners,
+// modes, times, extended attributes and hard links within the layer are kept. Works by descriptors; no link
+// in either tree is followed.
 absl::Status ApplyLayer(const std::string& layer, const std::string& target);
 
 }  // namespace berth::image

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Dying at each step, with the real database: what is left must open, be complete or absent, and the same work must succeed
-// again. Needs root and a build with fault points.
+// Dying at each step, with the real database: what is left must open, be complete or absent, and the same
+// work must succeed again. Needs root and a build with fault points.
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -27,7 +27,9 @@ using testing::TestImage;
 constexpr char kContainer[] = "abcdef0123456789";
 
 TestImage TheImage() {
-  return testing::MakeImage({{{.name = "etc/", .type = '5', .mode = 0755}, {.name = "etc/file", .content = "one"}}, {{.name = "etc/more", .content = "two"}}});
+  return testing::MakeImage(
+      {{{.name = "etc/", .type = '5', .mode = 0755}, {.name = "etc/file", .content = "one"}},
+       {{.name = "etc/more", .content = "two"}}});
 }
 
 struct Opened {
@@ -75,8 +77,9 @@ TEST(Crash, AtAnyStepLeavesACompleteImageOrNone) {
   char self[4096] = {};
   ASSERT_GT(::readlink("/proc/self/exe", self, sizeof self - 1), 0);
   for (const std::string point :
-       {"unpack.entry", "unpack.sync", "image.import.laid", "image.layer.unpacked", "image.layer.described", "image.layer.renamed", "image.blob.written",
-        "image.record.written", "image.record.stored", "image.rootfs.recorded", "image.rootfs.mounted", "image.rootfs.unmounted", "image.rootfs.trashed",
+       {"unpack.entry", "unpack.sync", "image.import.laid", "image.layer.unpacked", "image.layer.described",
+        "image.layer.renamed", "image.blob.written", "image.record.written", "image.record.stored",
+        "image.rootfs.recorded", "image.rootfs.mounted", "image.rootfs.unmounted", "image.rootfs.trashed",
         "image.remove.unlinked", "image.layer.trashed", "image.trash.removing"}) {
     SCOPED_TRACE(point);
     const TempDir dir;
@@ -84,7 +87,8 @@ TEST(Crash, AtAnyStepLeavesACompleteImageOrNone) {
     dir.Write("image.tar", testing::DockerArchive(TheImage(), {"app:1"}));
     base::SpawnOptions spawn;
     spawn.argv = {self, "--gtest_filter=CrashChild.*", "--gtest_brief=1"};
-    spawn.env = {"BERTH_FAULT=" + point + ":abort", "BERTH_TEST_CRASH_DIR=" + dir.path(), "ASAN_OPTIONS=detect_leaks=0"};
+    spawn.env = {"BERTH_FAULT=" + point + ":abort", "BERTH_TEST_CRASH_DIR=" + dir.path(),
+                 "ASAN_OPTIONS=detect_leaks=0"};
     const auto ended = base::RunCommand(spawn, "", base::Deadline::After(60 * base::kSecondNs));
     ASSERT_TRUE(ended.ok());
     EXPECT_NE(ended->status.ShellCode(), 0) << "the point was not passed: " << ended->out;
@@ -107,7 +111,9 @@ TEST(Crash, AtAnyStepLeavesACompleteImageOrNone) {
     EXPECT_EQ(*base::ReadFile(rootfs->path + "/etc/more"), "two");
     EXPECT_TRUE(opened->images->RemoveRootfs(kContainer).ok());
     EXPECT_TRUE(opened->images->Remove("app:1").ok());
-    for (int i = 0; i < 250 && !(base::ListDir(layout.layers())->empty() && base::ListDir(layout.trash())->empty()); ++i) {
+    for (int i = 0;
+         i < 250 && !(base::ListDir(layout.layers())->empty() && base::ListDir(layout.trash())->empty());
+         ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     EXPECT_TRUE(base::ListDir(layout.layers())->empty());

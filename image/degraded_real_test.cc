@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hosts that can less (made so by fault points): without overlayfs root file systems are copied and look the same; before Linux 6.7
-// many layers are stacked through names of descriptors. Needs root.
+// Hosts that can less (made so by fault points): without overlayfs root file systems are copied and look the
+// same; before Linux 6.7 many layers are stacked through names of descriptors. Needs root.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -25,7 +25,8 @@ using testing::TempDir;
 using testing::TestImage;
 
 // Read at the first fault point that is passed. The first and the second probe fail.
-[[maybe_unused]] const int kFaults = ::setenv("BERTH_FAULT", "image.overlay.probe:fail:1,image.overlay.probe:fail:2,image.overlay.config:fail", 1);
+[[maybe_unused]] const int kFaults = ::setenv(
+    "BERTH_FAULT", "image.overlay.probe:fail:1,image.overlay.probe:fail:2,image.overlay.config:fail", 1);
 
 TEST(CopiedRootfs, LooksLikeTheLayersStackedByOverlayfs) {
 #ifndef BERTH_FAULTS
@@ -44,7 +45,13 @@ TEST(CopiedRootfs, LooksLikeTheLayersStackedByOverlayfs) {
       {{.name = "./", .type = '5', .mode = 0711},
        {.name = "tmp/", .type = '5', .mode = 01777},
        {.name = "etc/", .type = '5', .mode = 0755, .uid = 3},
-       {.name = "etc/kept", .content = "kept", .mode = 04755, .uid = 4, .gid = 5, .mtime = 99, .pax = {{"SCHILY.xattr.user.note", "hi"}}},
+       {.name = "etc/kept",
+        .content = "kept",
+        .mode = 04755,
+        .uid = 4,
+        .gid = 5,
+        .mtime = 99,
+        .pax = {{"SCHILY.xattr.user.note", "hi"}}},
        {.name = "etc/alias", .type = '1', .link = "etc/kept"},
        {.name = "etc/gone/", .type = '5', .mode = 0755},
        {.name = "etc/gone/inside", .content = "x"},
@@ -52,8 +59,14 @@ TEST(CopiedRootfs, LooksLikeTheLayersStackedByOverlayfs) {
        {.name = "opt/hidden", .content = "hidden"},
        {.name = "swap", .content = "file"},
        {.name = "link", .type = '2', .link = "/etc"}},
-      {{.name = "etc/.wh.gone"}, {.name = "opt/", .type = '5', .mode = 0750}, {.name = "opt/.wh..wh..opq"}, {.name = "opt/new", .content = "new"}, {.name = "tmp/implied", .content = "x"},
-       {.name = "swap/", .type = '5', .mode = 0755}, {.name = "link/", .type = '5', .mode = 0755}, {.name = "link/file", .content = "not in etc"}},
+      {{.name = "etc/.wh.gone"},
+       {.name = "opt/", .type = '5', .mode = 0750},
+       {.name = "opt/.wh..wh..opq"},
+       {.name = "opt/new", .content = "new"},
+       {.name = "tmp/implied", .content = "x"},
+       {.name = "swap/", .type = '5', .mode = 0755},
+       {.name = "link/", .type = '5', .mode = 0755},
+       {.name = "link/file", .content = "not in etc"}},
   });
   const auto ids = (*images)->Import(dir.Write("a.tar", DockerArchive(image, {"x"})), "");
   ASSERT_TRUE(ids.ok()) << ids.status();
@@ -62,7 +75,7 @@ TEST(CopiedRootfs, LooksLikeTheLayersStackedByOverlayfs) {
   ASSERT_TRUE(rootfs.ok()) << rootfs.status();
   EXPECT_TRUE(rootfs->copied);
   auto stat = [&](const std::string& path) {
-    struct stat info{};
+    struct stat info {};
     EXPECT_EQ(::lstat((rootfs->path + path).c_str(), &info), 0) << path;
     return info;
   };
@@ -107,7 +120,8 @@ TEST(ManyLayers, AreStackedByDescriptorsWhereTheKernelKnowsNothingBetter) {
     dir.Write(name + "/file" + std::to_string(i), "x");
     mount.lower.push_back(name);
   }
-  for (const char* name : {"upper", "work", "rootfs"}) ASSERT_TRUE(base::MakeDirs(dir.path() + "/" + name).ok());
+  for (const char* name : {"upper", "work", "rootfs"})
+    ASSERT_TRUE(base::MakeDirs(dir.path() + "/" + name).ok());
   const absl::Status mounted = MountOverlay(mount);
   ASSERT_TRUE(mounted.ok()) << mounted;
   EXPECT_EQ(*base::ReadFile(mount.target + "/top"), "0");

@@ -34,7 +34,8 @@ class FakeRegistry {
   };
   using Handler = std::function<Reply(const Request&)>;
 
-  explicit FakeRegistry(Handler handler) : handler_(std::move(handler)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit FakeRegistry(Handler handler)
+      : handler_(std::move(handler)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -60,7 +61,9 @@ class FakeRegistry {
   }
   std::size_t Count(const std::string& part) {
     const std::lock_guard lock(mutex_);
-    return static_cast<std::size_t>(std::count_if(requests_.begin(), requests_.end(), [&](const Request& r) { return r.path.find(part) != std::string::npos; }));
+    return static_cast<std::size_t>(std::count_if(requests_.begin(), requests_.end(), [&](const Request& r) {
+      return r.path.find(part) != std::string::npos;
+    }));
   }
 
  private:
@@ -101,7 +104,9 @@ class FakeRegistry {
       requests_.push_back(request);
     }
     const Reply reply = handler_(request);
-    std::string head = "HTTP/1.1 " + std::to_string(reply.status) + " x\r\nContent-Length: " + std::to_string(reply.body.size()) + "\r\nConnection: close\r\n";
+    std::string head = "HTTP/1.1 " + std::to_string(reply.status) +
+                       " x\r\nContent-Length: " + std::to_string(reply.body.size()) +
+                       "\r\nConnection: close\r\n";
     for (const auto& [name, value] : reply.headers) head += name + ": " + value + "\r\n";
     const std::string all = head + "\r\n" + reply.body.substr(0, reply.cut_after);
     for (std::size_t done = 0; done < all.size();) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A store in memory for this folder's tests; outlives the Images opened on it, as a database outlives a daemon.
+// A store in memory for this folder's tests; outlives the Images opened on it, as a database outlives a
+// daemon.
 #pragma once
 
 #include <map>
@@ -20,8 +21,12 @@ class FakeStore : public store::Store, private store::Transaction {
     return status;
   }
   absl::StatusOr<std::vector<store::PodRow>> Pods() override { return std::vector<store::PodRow>(); }
-  absl::StatusOr<std::vector<store::ContainerRow>> Containers() override { return std::vector<store::ContainerRow>(); }
-  absl::StatusOr<std::vector<store::NetworkRow>> Networks() override { return std::vector<store::NetworkRow>(); }
+  absl::StatusOr<std::vector<store::ContainerRow>> Containers() override {
+    return std::vector<store::ContainerRow>();
+  }
+  absl::StatusOr<std::vector<store::NetworkRow>> Networks() override {
+    return std::vector<store::NetworkRow>();
+  }
   absl::StatusOr<std::vector<store::ImageRow>> Images() override {
     const std::lock_guard lock(mutex_);
     std::vector<store::ImageRow> rows;

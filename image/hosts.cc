@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/hosts.h"
 
-#include <algorithm>
 #include <toml++/toml.h>
+
+#include <algorithm>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -22,7 +23,8 @@ absl::Status Bad(const toml::node& node, absl::string_view why) {
 
 bool IsAuthority(std::string_view text) {
   return !text.empty() && text.size() <= 300 && std::all_of(text.begin(), text.end(), [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '-' || c == ':' || c == '[' || c == ']' || c == '_';
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '-' || c == ':' ||
+           c == '[' || c == ']' || c == '_';
   });
 }
 
@@ -32,16 +34,19 @@ absl::Status ReadUrl(std::string_view url, RegistryHost& host) {
   std::string_view rest = url;
   if (scheme != std::string_view::npos) {
     host.scheme = absl::AsciiStrToLower(std::string(url.substr(0, scheme)));
-    if (host.scheme != "http" && host.scheme != "https") return absl::InvalidArgumentError("a host's scheme is http or https");
+    if (host.scheme != "http" && host.scheme != "https")
+      return absl::InvalidArgumentError("a host's scheme is http or https");
     rest = url.substr(scheme + 3);
   }
   const auto slash = rest.find('/');
   host.host = rest.substr(0, slash);
-  if (!IsAuthority(host.host)) return absl::InvalidArgumentError("a host is [scheme://]name[:port][/path], without user or query");
+  if (!IsAuthority(host.host))
+    return absl::InvalidArgumentError("a host is [scheme://]name[:port][/path], without user or query");
   if (scheme == std::string_view::npos) host.scheme = IsLoopback(host.host) ? "http" : "https";
   std::string path(slash == std::string_view::npos ? std::string_view() : rest.substr(slash));
   while (path.ends_with('/')) path.pop_back();
-  if (path.find_first_of("?#@ \t\r\n") != std::string::npos) return absl::InvalidArgumentError("a host's path has no query");
+  if (path.find_first_of("?#@ \t\r\n") != std::string::npos)
+    return absl::InvalidArgumentError("a host's path has no query");
   host.path = path;
   return absl::OkStatus();
 }
@@ -61,7 +66,9 @@ absl::Status ReadStrings(const toml::node& node, std::vector<std::string>& value
   return absl::OkStatus();
 }
 
-std::string Absolute(const std::string& file, const std::string& directory) { return file.starts_with('/') ? file : directory + "/" + file; }
+std::string Absolute(const std::string& file, const std::string& directory) {
+  return file.starts_with('/') ? file : directory + "/" + file;
+}
 
 absl::Status ReadClient(const toml::node& node, const std::string& directory, TlsOptions& tls) {
   // "cert", ["cert", …] or [["cert", "key"], …]: libcurl shows one certificate, the first.
@@ -87,7 +94,8 @@ absl::Status ReadHeaders(const toml::node& node, RegistryHost& host) {
     BERTH_RETURN_IF_ERROR(ReadStrings(value, values, "header"));
     for (auto& text : values) {
       const std::string key(name.str());
-      if ((key + text).find_first_of("\r\n") != std::string::npos || key.find(':') != std::string::npos) return Bad(value, "a header holds a line break or colon");
+      if ((key + text).find_first_of("\r\n") != std::string::npos || key.find(':') != std::string::npos)
+        return Bad(value, "a header holds a line break or colon");
       host.headers.emplace_back(key, std::move(text));
     }
   }
@@ -105,7 +113,8 @@ absl::Status ReadHost(const toml::table& table, const std::string& directory, bo
       host.pull = std::find(list.begin(), list.end(), "pull") != list.end();
       host.resolve = std::find(list.begin(), list.end(), "resolve") != list.end();
       for (const auto& item : list) {
-        if (item != "pull" && item != "resolve" && item != "push" && item != "referrers") return Bad(value, "capabilities are pull, resolve, push");
+        if (item != "pull" && item != "resolve" && item != "push" && item != "referrers")
+          return Bad(value, "capabilities are pull, resolve, push");
       }
     } else if (name == "override_path") {
       if (!value.is_boolean()) return Bad(value, "'override_path' is true or false");
@@ -122,7 +131,8 @@ absl::Status ReadHost(const toml::table& table, const std::string& directory, bo
     } else if (name == "header") {
       BERTH_RETURN_IF_ERROR(ReadHeaders(value, host));
     } else if (!(top && (name == "server" || name == "host")) && name != "dial_timeout") {
-      base::LogWarning("hosts.toml has a key that is not known here", {{"key", name}, {"directory", directory}});
+      base::LogWarning("hosts.toml has a key that is not known here",
+                       {{"key", name}, {"directory", directory}});
     }
   }
   if (!override_path && !host.path.ends_with("/v2")) host.path += "/v2";
@@ -142,8 +152,10 @@ bool IsLoopback(std::string_view authority) {
   // 127.0.0.0/8, in full notation only.
   int dots = 0;
   for (const char c : host) {
-    if (c == '.') ++dots;
-    else if (c < '0' || c > '9') return false;
+    if (c == '.')
+      ++dots;
+    else if (c < '0' || c > '9')
+      return false;
   }
   return dots == 3 && host.starts_with("127.");
 }
@@ -155,12 +167,14 @@ RegistryHost DefaultHost(const std::string& domain) {
   return host;
 }
 
-absl::StatusOr<std::vector<RegistryHost>> ParseHosts(std::string_view text, const std::string& domain, const std::string& directory) {
+absl::StatusOr<std::vector<RegistryHost>> ParseHosts(std::string_view text, const std::string& domain,
+                                                     const std::string& directory) {
   toml::table file;
   try {
     file = toml::parse(text);
   } catch (const toml::parse_error& error) {
-    return absl::InvalidArgumentError(absl::StrCat("hosts.toml line ", error.source().begin.line, ": ", std::string(error.description())));
+    return absl::InvalidArgumentError(
+        absl::StrCat("hosts.toml line ", error.source().begin.line, ": ", std::string(error.description())));
   }
   std::vector<RegistryHost> hosts;
   if (const toml::node* list = file.get("host"); list != nullptr) {
@@ -197,7 +211,8 @@ absl::StatusOr<std::vector<RegistryHost>> ParseHosts(std::string_view text, cons
   return hosts;
 }
 
-absl::StatusOr<std::vector<RegistryHost>> HostsFor(const std::string& config_path, const std::string& domain) {
+absl::StatusOr<std::vector<RegistryHost>> HostsFor(const std::string& config_path,
+                                                   const std::string& domain) {
   if (!config_path.empty()) {
     std::vector<std::string> names;
     if (const auto colon = domain.rfind(':'); colon != std::string::npos && !domain.ends_with(']')) {
@@ -223,7 +238,9 @@ absl::StatusOr<std::vector<RegistryHost>> HostsFor(const std::string& config_pat
         }
         return std::vector<RegistryHost>{host};
       }
-      if (!text) return base::WithCode(absl::StatusCode::kFailedPrecondition, base::ToStatus(text.error()), "registry configuration");
+      if (!text)
+        return base::WithCode(absl::StatusCode::kFailedPrecondition, base::ToStatus(text.error()),
+                              "registry configuration");
       auto hosts = ParseHosts(*text, domain, directory);
       if (!hosts.ok()) return base::Annotate(hosts.status(), path);
       return hosts;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which servers to ask for a registry's images: containerd's certs.d/<host>/hosts.toml, which users already have. The parser is
-// pure; HostsFor reads the files at each pull, so that changes need no restart.
+// Which servers to ask for a registry's images: containerd's certs.d/<host>/hosts.toml, which users already
+// have. The parser is pure; HostsFor reads the files at each pull, so that changes need no restart.
 #pragma once
 
 #include <string>
@@ -20,10 +20,10 @@ struct TlsOptions {
 
 struct RegistryHost {
   std::string scheme = "https";
-  std::string host;           // with the port, if any
+  std::string host;  // with the port, if any
   std::string path = "/v2";
   bool pull = true, resolve = true;
-  bool mirror = false;        // not the registry that the image's name means
+  bool mirror = false;  // not the registry that the image's name means
   TlsOptions tls;
   std::vector<std::pair<std::string, std::string>> headers;  // may be secret: never logged
 
@@ -31,11 +31,13 @@ struct RegistryHost {
   std::string BaseUrl() const { return Origin() + path; }
 };
 
-// `text` is a hosts.toml for `domain`; relative file names are relative to `directory`. INVALID_ARGUMENT with line and reason.
-// The result ends with the registry itself, and is in the order of the file.
-absl::StatusOr<std::vector<RegistryHost>> ParseHosts(std::string_view text, const std::string& domain, const std::string& directory);
+// `text` is a hosts.toml for `domain`; relative file names are relative to `directory`. INVALID_ARGUMENT with
+// line and reason. The result ends with the registry itself, and is in the order of the file.
+absl::StatusOr<std::vector<RegistryHost>> ParseHosts(std::string_view text, const std::string& domain,
+                                                     const std::string& directory);
 
-// Looks in <config_path>/<domain>, with the port as `host:port` or `host_port_`, then in <config_path>/_default.
+// Looks in <config_path>/<domain>, with the port as `host:port` or `host_port_`, then in
+// <config_path>/_default.
 absl::StatusOr<std::vector<RegistryHost>> HostsFor(const std::string& config_path, const std::string& domain);
 
 // Without configuration: HTTPS, but HTTP for localhost and loopback addresses.

@@ -16,8 +16,8 @@
 namespace berth::image {
 namespace {
 
-// Slower than this over a whole window is as good as dead: another connection or host is tried. Time in which we ourselves do
-// not take data (unpacking, a slow disk) does not count.
+// Slower than this over a whole window is as good as dead: another connection or host is tried. Time in which
+// we ourselves do not take data (unpacking, a slow disk) does not count.
 constexpr std::int64_t kWindowNs = 30 * base::kSecondNs;
 constexpr std::uint64_t kWindowBytes = 30 * 1024;
 constexpr std::size_t kMaxHeaders = 256;
@@ -66,8 +66,10 @@ std::size_t OnHeader(char* data, std::size_t, std::size_t size, void* context) {
   if (line.starts_with("HTTP/")) transfer->response.headers.clear();  // a new reply (after 100 Continue)
   const auto colon = line.find(':');
   if (colon == std::string_view::npos || transfer->response.headers.size() >= kMaxHeaders) return size;
-  const absl::string_view value = absl::StripAsciiWhitespace(absl::string_view(data + colon + 1, size - colon - 1));
-  transfer->response.headers.emplace(absl::AsciiStrToLower(absl::string_view(data, colon)), std::string(value));
+  const absl::string_view value =
+      absl::StripAsciiWhitespace(absl::string_view(data + colon + 1, size - colon - 1));
+  transfer->response.headers.emplace(absl::AsciiStrToLower(absl::string_view(data, colon)),
+                                     std::string(value));
   return size;
 }
 
@@ -108,7 +110,9 @@ absl::Status SetTls(CURL* curl, const TlsOptions& tls, std::string& bundle) {
     if (system) bundle = *system + "\n";
     for (const auto& file : tls.ca_files) {
       auto text = base::ReadFile(file);
-      if (!text) return base::WithCode(absl::StatusCode::kFailedPrecondition, base::ToStatus(text.error()), "registry certificate authority");
+      if (!text)
+        return base::WithCode(absl::StatusCode::kFailedPrecondition, base::ToStatus(text.error()),
+                              "registry certificate authority");
       bundle += *text + "\n";
     }
     curl_blob blob{bundle.data(), bundle.size(), CURL_BLOB_NOCOPY};
@@ -150,7 +154,8 @@ std::string OriginOf(std::string_view url) {
     curl_free(text);
     return absl::AsciiStrToLower(value);
   };
-  return absl::StrCat(part(CURLUPART_SCHEME, 0), "://", part(CURLUPART_HOST, 0), ":", part(CURLUPART_PORT, CURLU_DEFAULT_PORT));
+  return absl::StrCat(part(CURLUPART_SCHEME, 0), "://", part(CURLUPART_HOST, 0), ":",
+                      part(CURLUPART_PORT, CURLU_DEFAULT_PORT));
 }
 
 std::string UrlEncode(std::string_view text) {
@@ -158,8 +163,10 @@ std::string UrlEncode(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (absl::ascii_isalnum(byte) || c == '-' || c == '_' || c == '.' || c == '~') out += c;
-    else out += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+    if (absl::ascii_isalnum(byte) || c == '-' || c == '_' || c == '.' || c == '~')
+      out += c;
+    else
+      out += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
   }
   return out;
 }
@@ -213,8 +220,11 @@ absl::StatusOr<HttpResponse> Exchange(const HttpRequest& request) {
   const CURLcode code = curl_easy_perform(c);
   if (!transfer.sink_status.ok()) return transfer.sink_status;
   if (transfer.cancelled) return absl::CancelledError("pull cancelled");
-  if (transfer.too_slow) return absl::UnavailableError(absl::StrCat("slower than ", kWindowBytes / 30, " bytes per second for 30 s"));
-  if (transfer.too_large) return absl::FailedPreconditionError(absl::StrCat("reply is larger than ", request.cap, " bytes"));
+  if (transfer.too_slow)
+    return absl::UnavailableError(
+        absl::StrCat("slower than ", kWindowBytes / 30, " bytes per second for 30 s"));
+  if (transfer.too_large)
+    return absl::FailedPreconditionError(absl::StrCat("reply is larger than ", request.cap, " bytes"));
   if (code != CURLE_OK) {
     std::string words = error[0] != '\0' ? error : curl_easy_strerror(code);
     std::replace(words.begin(), words.end(), '\n', ' ');
@@ -224,7 +234,8 @@ absl::StatusOr<HttpResponse> Exchange(const HttpRequest& request) {
   curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
   transfer.response.status = static_cast<int>(status);
   char* redirect = nullptr;
-  if (curl_easy_getinfo(c, CURLINFO_REDIRECT_URL, &redirect) == CURLE_OK && redirect != nullptr) transfer.response.redirect = redirect;
+  if (curl_easy_getinfo(c, CURLINFO_REDIRECT_URL, &redirect) == CURLE_OK && redirect != nullptr)
+    transfer.response.redirect = redirect;
   return std::move(transfer.response);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HTTP exchange over libcurl. Blocking, any thread; redirects are the caller's to follow (he knows what may be sent where).
-// The process must ignore SIGPIPE, as berthd does: OpenSSL writes without MSG_NOSIGNAL.
+// One HTTP exchange over libcurl. Blocking, any thread; redirects are the caller's to follow (he knows what
+// may be sent where). The process must ignore SIGPIPE, as berthd does: OpenSSL writes without MSG_NOSIGNAL.
 #pragma once
 
 #include <cstdint>
@@ -28,15 +28,17 @@ struct HttpRequest {
   std::vector<std::string> headers;  // "Name: value"; secrets among them are never logged
   std::string form;                  // not empty: POST of this form
   TlsOptions tls;
-  std::uint64_t offset = 0;          // > 0: "Range: bytes=offset-"
-  // Success replies (200, 206) go here if set; else, and for all other replies, into HttpResponse::body, up to `cap` bytes.
+  std::uint64_t offset = 0;  // > 0: "Range: bytes=offset-"
+  // Success replies (200, 206) go here if set; else, and for all other replies, into HttpResponse::body, up
+  // to `cap` bytes.
   std::function<absl::Status(const HttpResponse& head, std::string_view data)> sink;
   std::size_t cap = 64 << 10;
   std::int64_t timeout_seconds = 60;  // whole exchange; 0 = none (a minimum rate holds always)
-  std::function<bool()> cancelled;   // polled at least once a second
+  std::function<bool()> cancelled;    // polled at least once a second
 };
 
-// UNAVAILABLE: no connection, broken, too slow. The sink's own error is handed through. CANCELLED. Whatever the server answered is a response.
+// UNAVAILABLE: no connection, broken, too slow. The sink's own error is handed through. CANCELLED. Whatever
+// the server answered is a response.
 absl::StatusOr<HttpResponse> Exchange(const HttpRequest& request);
 
 // A URL as it may be shown: no user, no query.

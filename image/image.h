@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images: pull, import, look-up, removal, and root filesystems of containers. Facade of the folder; everything is thread safe.
-// Layout under <root>: blobs/sha256/<hex> (manifests and configs; layer archives are not kept), layers/<diff id hex>/fs (unpacked, overlay
-// whiteouts), containers/<id>/{upper,work,rootfs} made by PrepareRootfs. Layers describe themselves on disk (rule 10).
+// Images: pull, import, look-up, removal, and root filesystems of containers. Facade of the folder;
+// everything is thread safe. Layout under <root>: blobs/sha256/<hex> (manifests and configs; layer archives
+// are not kept), layers/<diff id hex>/fs (unpacked, overlay whiteouts), containers/<id>/{upper,work,rootfs}
+// made by PrepareRootfs. Layers describe themselves on disk (rule 10).
 #pragma once
 
 #include <cstdint>
@@ -27,12 +28,12 @@ struct ImageConfig {
 };
 
 struct ImageRecord {
-  std::string id;  // "sha256:…" of the config
+  std::string id;                                    // "sha256:…" of the config
   std::vector<std::string> repo_tags, repo_digests;  // normalised names, as kubelet and crictl show them
-  std::uint64_t size_bytes = 0;  // unpacked layers + config
+  std::uint64_t size_bytes = 0;                      // unpacked layers + config
   bool pinned = false;
   ImageConfig config;
-  std::string config_json;       // as published, for verbose
+  std::string config_json;  // as published, for verbose
   std::vector<std::string> diff_ids;
 };
 
@@ -68,22 +69,27 @@ class Images {
   static absl::StatusOr<std::unique_ptr<Images>> Open(Options options);
   virtual ~Images() = default;
 
-  // Returns the image's id. Always asks the registry (kubelet proves credentials so). Concurrent pulls of one digest are one job.
-  // INVALID_ARGUMENT for an unparsable name; NOT_FOUND/PERMISSION_DENIED/… from the registry, one line per host tried.
+  // Returns the image's id. Always asks the registry (kubelet proves credentials so). Concurrent pulls of one
+  // digest are one job. INVALID_ARGUMENT for an unparsable name; NOT_FOUND/PERMISSION_DENIED/… from the
+  // registry, one line per host tried.
   virtual absl::StatusOr<std::string> Pull(const PullRequest& request) = 0;
   // OCI layout or docker-archive, a tar file. Ids of what was imported.
-  virtual absl::StatusOr<std::vector<std::string>> Import(const std::string& path, const std::string& name_hint) = 0;
-  // By id (also an unambiguous prefix), short name, name:tag, name@digest, name:tag@digest. nullptr when absent.
+  virtual absl::StatusOr<std::vector<std::string>> Import(const std::string& path,
+                                                          const std::string& name_hint) = 0;
+  // By id (also an unambiguous prefix), short name, name:tag, name@digest, name:tag@digest. nullptr when
+  // absent.
   virtual std::shared_ptr<const ImageRecord> Find(const std::string& reference) const = 0;
   virtual std::vector<std::shared_ptr<const ImageRecord>> List() const = 0;
-  // By id: all names; by one name: all names of that id too (critest). Unknown: OK. Layers are freed in the background, never
-  // those that a container's rootfs stands on.
+  // By id: all names; by one name: all names of that id too (critest). Unknown: OK. Layers are freed in the
+  // background, never those that a container's rootfs stands on.
   virtual absl::Status Remove(const std::string& reference) = 0;
   virtual FsUsage Usage() const = 0;  // cached; never walks the tree in the call
 
-  // Makes the root file system of container `container_id` from image `image_id` (layers are held until RemoveRootfs). Idempotent;
-  // what a crashed attempt left is replaced. Overlay refused by the kernel → copied rootfs with a warning.
-  virtual absl::StatusOr<Rootfs> PrepareRootfs(const std::string& container_id, const std::string& image_id) = 0;
+  // Makes the root file system of container `container_id` from image `image_id` (layers are held until
+  // RemoveRootfs). Idempotent; what a crashed attempt left is replaced. Overlay refused by the kernel →
+  // copied rootfs with a warning.
+  virtual absl::StatusOr<Rootfs> PrepareRootfs(const std::string& container_id,
+                                               const std::string& image_id) = 0;
   // After a reboot the mount is gone: mounts again what PrepareRootfs made. OK if it is mounted.
   virtual absl::Status RemoveRootfs(const std::string& container_id) = 0;
   // The writable layer of a container: cached figure with its time.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images from files to mounted root file systems and back, with the real worker and the real overlayfs. Needs root.
+// Images from files to mounted root file systems and back, with the real worker and the real overlayfs. Needs
+// root.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -81,14 +82,17 @@ class ImagesTest : public ::testing::Test {
 };
 
 TestImage Small(const std::string& content = "one") {
-  return MakeImage({{{.name = "./", .type = '5', .mode = 0755}, {.name = "etc/", .type = '5', .mode = 0755}, {.name = "etc/file", .content = content}}});
+  return MakeImage({{{.name = "./", .type = '5', .mode = 0755},
+                     {.name = "etc/", .type = '5', .mode = 0755},
+                     {.name = "etc/file", .content = content}}});
 }
 
 TEST_F(ImagesTest, ImportsADockerArchiveAndFindsItByEveryName) {
   const TestImage image = Small();
   const std::string id = ImportDocker(image, {"busybox:1.0"});
   EXPECT_EQ(id, image.id());
-  for (const std::string& name : {id, id.substr(7), id.substr(0, 19), id.substr(7, 12), std::string("busybox:1.0"), std::string("docker.io/library/busybox:1.0")}) {
+  for (const std::string& name : {id, id.substr(7), id.substr(0, 19), id.substr(7, 12),
+                                  std::string("busybox:1.0"), std::string("docker.io/library/busybox:1.0")}) {
     const auto found = images_->Find(name);
     ASSERT_NE(found, nullptr) << name;
     EXPECT_EQ(found->id, id);
@@ -111,7 +115,11 @@ TEST_F(ImagesTest, RootfsShowsUpperLayersOverLowerOnes) {
        {.name = "etc/gone", .content = "gone"},
        {.name = "opt/", .type = '5', .mode = 0755},
        {.name = "opt/hidden", .content = "hidden"}},
-      {{.name = "etc/.wh.gone"}, {.name = "etc/new", .content = "new"}, {.name = "opt/", .type = '5', .mode = 0750}, {.name = "opt/.wh..wh..opq"}, {.name = "tmp/implied", .content = "x"}},
+      {{.name = "etc/.wh.gone"},
+       {.name = "etc/new", .content = "new"},
+       {.name = "opt/", .type = '5', .mode = 0750},
+       {.name = "opt/.wh..wh..opq"},
+       {.name = "tmp/implied", .content = "x"}},
   });
   const std::string id = ImportDocker(image, {"layers"});
   const auto rootfs = images_->PrepareRootfs(container_, id);
@@ -124,12 +132,13 @@ TEST_F(ImagesTest, RootfsShowsUpperLayersOverLowerOnes) {
   EXPECT_EQ(Read(rootfs->path + "/etc/new"), "new");
   EXPECT_FALSE(base::Exists(rootfs->path + "/etc/gone"));
   EXPECT_FALSE(base::Exists(rootfs->path + "/opt/hidden"));
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::stat(rootfs->path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0711u);
   EXPECT_EQ(info.st_uid, 7u);
   ASSERT_EQ(::stat((rootfs->path + "/tmp").c_str(), &info), 0);
-  EXPECT_EQ(info.st_mode & 07777, 01777u) << "a directory that the upper layer only implies keeps the lower one's mode";
+  EXPECT_EQ(info.st_mode & 07777, 01777u)
+      << "a directory that the upper layer only implies keeps the lower one's mode";
   ASSERT_EQ(::stat((rootfs->path + "/opt").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0750u);
 }
@@ -215,7 +224,8 @@ TEST_F(ImagesTest, ImportsAnOciLayoutWithItsDigest) {
 TEST_F(ImagesTest, RefusesALayerWithAnotherDigestAndLeavesNothing) {
   auto files = OciLayout(Small(), nullptr);
   for (auto& [name, content] : files) {
-    if (content.starts_with("\x1f\x8b")) content = testing::Gzip(testing::Tar({{.name = "evil", .content = "evil"}}));
+    if (content.starts_with("\x1f\x8b"))
+      content = testing::Gzip(testing::Tar({{.name = "evil", .content = "evil"}}));
   }
   const auto ids = images_->Import(dir_.Write("oci.tar", OciArchive(files)), "app");
   EXPECT_EQ(ids.status().code(), absl::StatusCode::kInvalidArgument) << ids.status();
@@ -235,8 +245,9 @@ TEST_F(ImagesTest, RefusesALayerThatUnpacksToAnotherDiffId) {
 
 TEST_F(ImagesTest, ImportDoesNotFollowLinksOutOfTheArchive) {
   const TestImage image = Small();
-  std::vector<TarEntry> members = {{.name = "config.json", .type = '2', .link = "/etc/hostname"},
-                                   {.name = "manifest.json", .content = R"([{"Config":"config.json","RepoTags":["x"],"Layers":[]}])"}};
+  std::vector<TarEntry> members = {
+      {.name = "config.json", .type = '2', .link = "/etc/hostname"},
+      {.name = "manifest.json", .content = R"([{"Config":"config.json","RepoTags":["x"],"Layers":[]}])"}};
   const auto ids = images_->Import(dir_.Write("a.tar", testing::Tar(members)), "");
   ASSERT_FALSE(ids.ok());
   EXPECT_NE(ids.status().message().find("'config.json' is missing"), std::string::npos) << ids.status();
@@ -244,7 +255,9 @@ TEST_F(ImagesTest, ImportDoesNotFollowLinksOutOfTheArchive) {
 
 TEST_F(ImagesTest, StacksMoreLayersThanAPageOfOptionsHolds) {
   std::vector<std::vector<TarEntry>> layers;
-  for (int i = 0; i < 120; ++i) layers.push_back({{.name = "f" + std::to_string(i), .content = std::to_string(i)}, {.name = "top", .content = std::to_string(i)}});
+  for (int i = 0; i < 120; ++i)
+    layers.push_back({{.name = "f" + std::to_string(i), .content = std::to_string(i)},
+                      {.name = "top", .content = std::to_string(i)}});
   const std::string id = ImportDocker(MakeImage(layers), {"deep"});
   const auto rootfs = images_->PrepareRootfs(container_, id);
   ASSERT_TRUE(rootfs.ok()) << rootfs.status();
@@ -283,7 +296,8 @@ TEST(FullDisk, IsNamedAndLeavesNothing) {
     FakeStore store;
     auto images = Images::Open({layout.root(), "", BERTH_UNPACK, &store});
     ASSERT_TRUE(images.ok()) << images.status();
-    const TestImage image = MakeImage({{{.name = "fits", .content = "x"}}, {{.name = "big", .content = std::string(48 << 20, 'x')}}});
+    const TestImage image = MakeImage(
+        {{{.name = "fits", .content = "x"}}, {{.name = "big", .content = std::string(48 << 20, 'x')}}});
     // The archive itself is small: it must be the layer that does not fit.
     const auto archive = OciArchive(OciLayout(image, nullptr));
     const auto ids = (*images)->Import(dir.Write("a.tar", archive), "app");

@@ -90,7 +90,8 @@ skip_verify = true
     x-token = ["one", "two"]
 [host."https://m.example/v2/proxy"]
   override_path = true
-)", "docker.io", "/certs.d/docker.io");
+)",
+                                "docker.io", "/certs.d/docker.io");
   ASSERT_TRUE(hosts.ok()) << hosts.status();
   ASSERT_EQ(hosts->size(), 4u);
   EXPECT_EQ((*hosts)[0].BaseUrl(), "https://z.example:5000/v2");
@@ -108,7 +109,9 @@ skip_verify = true
 }
 
 TEST(Hosts, ErrorsNameTheLine) {
-  auto error = [](const char* text) { return std::string(ParseHosts(text, "docker.io", "/d").status().message()); };
+  auto error = [](const char* text) {
+    return std::string(ParseHosts(text, "docker.io", "/d").status().message());
+  };
   EXPECT_THAT(error("server = \"x\"\n[host\n"), HasSubstr("line 2"));
   EXPECT_THAT(error("\n\n[host.\"ftp://x\"]\n"), HasSubstr("line 3"));
   EXPECT_THAT(error("[host.\"https://user:pw@x\"]\n"), HasSubstr("without user"));
@@ -133,7 +136,10 @@ std::string IndexOf(const std::vector<std::pair<std::string, std::string>>& plat
   for (std::size_t i = 0; i < platforms.size(); ++i) {
     nlohmann::json platform = {{"os", "linux"}, {"architecture", platforms[i].first}};
     if (!platforms[i].second.empty()) platform["variant"] = platforms[i].second;
-    list.push_back({{"mediaType", "application/vnd.oci.image.manifest.v1+json"}, {"digest", "sha256:" + std::string(64, static_cast<char>('0' + i))}, {"size", 10}, {"platform", platform}});
+    list.push_back({{"mediaType", "application/vnd.oci.image.manifest.v1+json"},
+                    {"digest", "sha256:" + std::string(64, static_cast<char>('0' + i))},
+                    {"size", 10},
+                    {"platform", platform}});
   }
   return nlohmann::json({{"schemaVersion", 2}, {"manifests", list}}).dump();
 }
@@ -144,28 +150,35 @@ std::string Chosen(const std::string& index, const Platform& host) {
 }
 
 TEST(Manifests, ThePlatformThatFitsBestIsChosen) {
-  const std::string index = IndexOf({{"arm64", "v8"}, {"amd64", "v3"}, {"amd64", ""}, {"arm", "v5"}, {"arm", "v7"}, {"arm", "v6"}});
+  const std::string index =
+      IndexOf({{"arm64", "v8"}, {"amd64", "v3"}, {"amd64", ""}, {"arm", "v5"}, {"arm", "v7"}, {"arm", "v6"}});
   EXPECT_EQ(Chosen(index, {"linux", "amd64", ""}), "2");
   EXPECT_EQ(Chosen(index, {"linux", "arm64", "v8"}), "0");
   EXPECT_EQ(Chosen(index, {"linux", "arm", "v7"}), "4");
   EXPECT_EQ(Chosen(index, {"linux", "arm", "v6"}), "5");
   EXPECT_EQ(Chosen(IndexOf({{"arm64", ""}}), {"linux", "arm64", "v8"}), "0");
-  EXPECT_THAT(Chosen(index, {"linux", "riscv64", ""}), HasSubstr("nothing for linux/riscv64; it offers linux/arm64/v8"));
+  EXPECT_THAT(Chosen(index, {"linux", "riscv64", ""}),
+              HasSubstr("nothing for linux/riscv64; it offers linux/arm64/v8"));
 }
 
-std::string ManifestError(const nlohmann::json& json, const std::string& type = "") { return std::string(ParseManifest(json.dump(), type).status().message()); }
+std::string ManifestError(const nlohmann::json& json, const std::string& type = "") {
+  return std::string(ParseManifest(json.dump(), type).status().message());
+}
 
 nlohmann::json GoodManifest(const std::string& layer_type = "application/vnd.oci.image.layer.v1.tar+gzip") {
   return {{"schemaVersion", 2},
-          {"config", {{"mediaType", "application/vnd.oci.image.config.v1+json"}, {"digest", kDigest}, {"size", 5}}},
+          {"config",
+           {{"mediaType", "application/vnd.oci.image.config.v1+json"}, {"digest", kDigest}, {"size", 5}}},
           {"layers", {{{"mediaType", layer_type}, {"digest", kDigest}, {"size", 7}}}}};
 }
 
 TEST(Manifests, WhatCannotRunIsRefusedWithASentence) {
   ASSERT_TRUE(ParseManifest(GoodManifest().dump(), "").ok());
   EXPECT_THAT(ManifestError({{"schemaVersion", 1}}), HasSubstr("schema 1"));
-  EXPECT_THAT(ManifestError(GoodManifest("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")), HasSubstr("not distributed"));
-  EXPECT_THAT(ManifestError(GoodManifest("application/vnd.oci.image.layer.v1.tar+gzip+encrypted")), HasSubstr("encrypted"));
+  EXPECT_THAT(ManifestError(GoodManifest("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")),
+              HasSubstr("not distributed"));
+  EXPECT_THAT(ManifestError(GoodManifest("application/vnd.oci.image.layer.v1.tar+gzip+encrypted")),
+              HasSubstr("encrypted"));
   EXPECT_THAT(ManifestError(GoodManifest("application/octet-stream")), HasSubstr("no file system layer"));
   auto artifact = GoodManifest();
   artifact["config"]["mediaType"] = "application/vnd.cncf.helm.config.v1+json";
@@ -173,7 +186,8 @@ TEST(Manifests, WhatCannotRunIsRefusedWithASentence) {
   auto both = GoodManifest();
   both["manifests"] = nlohmann::json::array();
   EXPECT_THAT(ManifestError(both), HasSubstr("both"));
-  EXPECT_THAT(ManifestError(GoodManifest(), "application/vnd.oci.image.index.v1+json"), HasSubstr("is said to be"));
+  EXPECT_THAT(ManifestError(GoodManifest(), "application/vnd.oci.image.index.v1+json"),
+              HasSubstr("is said to be"));
   auto path = GoodManifest();
   path["layers"][0]["digest"] = "sha256:../../../etc/passwd";
   EXPECT_THAT(ManifestError(path), HasSubstr("not sha256:"));
@@ -183,12 +197,19 @@ TEST(Manifests, WhatCannotRunIsRefusedWithASentence) {
   auto many = GoodManifest();
   for (int i = 0; i < 600; ++i) many["layers"].push_back(many["layers"][0]);
   EXPECT_THAT(ManifestError(many), HasSubstr("601 layers"));
-  EXPECT_THAT(std::string(ParseManifest(std::string(100000, '['), "").status().message()), HasSubstr("nested too deep"));
+  EXPECT_THAT(std::string(ParseManifest(std::string(100000, '['), "").status().message()),
+              HasSubstr("nested too deep"));
   EXPECT_THAT(std::string(ParseManifest("{", "").status().message()), HasSubstr("not JSON"));
 }
 
 TEST(Configs, AreReadWithTheirTypesChecked) {
-  const auto image = testing::MakeImage({{}}, {{"Env", {"A=1"}}, {"User", "1000:5"}, {"Volumes", {{"/data", nlohmann::json::object()}}}, {"Labels", {{"k", "v"}}}, {"Entrypoint", nullptr}, {"StopSignal", "SIGQUIT"}, {"WorkingDir", "/w"}});
+  const auto image = testing::MakeImage({{}}, {{"Env", {"A=1"}},
+                                               {"User", "1000:5"},
+                                               {"Volumes", {{"/data", nlohmann::json::object()}}},
+                                               {"Labels", {{"k", "v"}}},
+                                               {"Entrypoint", nullptr},
+                                               {"StopSignal", "SIGQUIT"},
+                                               {"WorkingDir", "/w"}});
   const auto parsed = ParseConfig(image.config);
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_THAT(parsed->config.env, ElementsAre("A=1"));
@@ -204,11 +225,15 @@ TEST(Configs, AreReadWithTheirTypesChecked) {
   EXPECT_THAT(error(R"({"rootfs":{"diff_ids":["../x"]}})"), HasSubstr("diff_id"));
   EXPECT_THAT(error(R"({"os":"windows","rootfs":{"diff_ids":[]}})"), HasSubstr("not linux"));
   EXPECT_THAT(error("[]"), HasSubstr("not an object"));
-  EXPECT_THAT(error(nlohmann::json({{"config", {{"Env", {std::string(70000, 'x')}}}}, {"rootfs", {{"diff_ids", nlohmann::json::array()}}}}).dump()), HasSubstr("70000 bytes"));
+  EXPECT_THAT(error(nlohmann::json({{"config", {{"Env", {std::string(70000, 'x')}}}},
+                                    {"rootfs", {{"diff_ids", nlohmann::json::array()}}}})
+                        .dump()),
+              HasSubstr("70000 bytes"));
 }
 
 TEST(Challenges, AreReadAsRegistriesWriteThem) {
-  const auto one = ParseChallenges(R"(Bearer realm="https://auth.example/token",service="reg",scope="repository:a/b:pull,push")");
+  const auto one = ParseChallenges(
+      R"(Bearer realm="https://auth.example/token",service="reg",scope="repository:a/b:pull,push")");
   ASSERT_EQ(one.size(), 1u);
   EXPECT_EQ(one[0].scheme, "bearer");
   EXPECT_EQ(one[0].parameters.at("realm"), "https://auth.example/token");
@@ -229,13 +254,15 @@ TEST(Urls, AreShownWithoutSecretsAndComparedByOrigin) {
 }
 
 TEST(Failures, HaveOneLinePerHostAndTheLastOnesCode) {
-  const auto status = JoinFailures("pull 'x'", {{"https://mirror", absl::UnavailableError("refused")}, {"https://up", absl::NotFoundError("404 not found")}});
+  const auto status = JoinFailures("pull 'x'", {{"https://mirror", absl::UnavailableError("refused")},
+                                                {"https://up", absl::NotFoundError("404 not found")}});
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(status.message(), "pull 'x':\nhttps://mirror: refused\nhttps://up: 404 not found");
   EXPECT_EQ(StatusOfReply(401, "").code(), absl::StatusCode::kUnauthenticated);
   EXPECT_EQ(StatusOfReply(403, "").code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(StatusOfReply(503, "").code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(StatusOfReply(404, R"({"errors":[{"message":"manifest unknown"}]})").message()), HasSubstr("manifest unknown"));
+  EXPECT_THAT(std::string(StatusOfReply(404, R"({"errors":[{"message":"manifest unknown"}]})").message()),
+              HasSubstr("manifest unknown"));
 }
 
 }  // namespace

@@ -47,11 +47,13 @@ class ImagesImpl : public Images {
   }
 
   absl::Status Load() {
-    for (const std::string& directory : {layout_.root(), layout_.blobs(), layout_.layers(), layout_.images(), layout_.containers(),
-                                         layout_.work(), layout_.trash(), layout_.quarantine()}) {
+    for (const std::string& directory :
+         {layout_.root(), layout_.blobs(), layout_.layers(), layout_.images(), layout_.containers(),
+          layout_.work(), layout_.trash(), layout_.quarantine()}) {
       BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory)));
       if (directory == layout_.root()) continue;  // not ours alone
-      if (::chmod(directory.c_str(), 0700) != 0) return base::SyscallError(errno, absl::StrCat("chmod '", directory, "'"));
+      if (::chmod(directory.c_str(), 0700) != 0)
+        return base::SyscallError(errno, absl::StrCat("chmod '", directory, "'"));
     }
     Sweep();
     BERTH_RETURN_IF_ERROR(base::Annotate(layers_.Load(), "load layers"));
@@ -67,13 +69,16 @@ class ImagesImpl : public Images {
     return id;
   }
 
-  absl::StatusOr<std::vector<std::string>> Import(const std::string& path, const std::string& name_hint) override {
+  absl::StatusOr<std::vector<std::string>> Import(const std::string& path,
+                                                  const std::string& name_hint) override {
     auto ids = importer_.Import(path, name_hint);
     if (!ids.ok()) Wake();
     return ids;
   }
 
-  std::shared_ptr<const ImageRecord> Find(const std::string& reference) const override { return FindImage(*index_.snapshot(), reference); }
+  std::shared_ptr<const ImageRecord> Find(const std::string& reference) const override {
+    return FindImage(*index_.snapshot(), reference);
+  }
 
   std::vector<std::shared_ptr<const ImageRecord>> List() const override {
     std::vector<std::shared_ptr<const ImageRecord>> images;
@@ -100,12 +105,14 @@ class ImagesImpl : public Images {
     return usage;
   }
 
-  absl::StatusOr<Rootfs> PrepareRootfs(const std::string& container_id, const std::string& image_id) override {
+  absl::StatusOr<Rootfs> PrepareRootfs(const std::string& container_id,
+                                       const std::string& image_id) override {
     const auto image = FindImage(*index_.snapshot(), image_id);
     if (image == nullptr) return absl::NotFoundError(absl::StrCat("image '", image_id, "' is not here"));
     const LayerStore::Pin pin(&layers_, image->diff_ids);
     for (const auto& diff_id : image->diff_ids) {
-      if (layers_.Find(diff_id) == nullptr) return absl::NotFoundError(absl::StrCat("image '", image_id, "' was just removed"));
+      if (layers_.Find(diff_id) == nullptr)
+        return absl::NotFoundError(absl::StrCat("image '", image_id, "' was just removed"));
     }
     auto rootfs = rootfs_.Prepare(container_id, *image);
     if (!rootfs.ok()) Wake();
@@ -118,7 +125,9 @@ class ImagesImpl : public Images {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<FsUsage> WritableUsage(const std::string& container_id) const override { return rootfs_.Usage(container_id); }
+  absl::StatusOr<FsUsage> WritableUsage(const std::string& container_id) const override {
+    return rootfs_.Usage(container_id);
+  }
   bool overlay_works(std::string* why) const override { return rootfs_.overlay_works(why); }
 
  private:
@@ -129,9 +138,10 @@ class ImagesImpl : public Images {
       if (!names) continue;
       for (const auto& name : *names) {
         const std::string path = absl::StrCat(directory, "/", name);
-        (void)UnmountAll(path + "/rootfs");  // an overlay probe
+        (void)UnmountAll(path + "/rootfs");          // an overlay probe
         if (directory == layout_.trash()) continue;  // the collector empties it, in its own time
-        if (auto removed = RemoveDeepTree(path); !removed.ok()) base::LogWarning("left-over cannot be removed", {{"path", path}, {"why", removed}});
+        if (auto removed = RemoveDeepTree(path); !removed.ok())
+          base::LogWarning("left-over cannot be removed", {{"path", path}, {"why", removed}});
       }
     }
   }
@@ -152,7 +162,8 @@ class ImagesImpl : public Images {
       lock.unlock();
       layers_.Collect([&] {
         std::set<std::string> used = rootfs_.Held();
-        for (const auto& [id, image] : index_.snapshot()->by_id) used.insert(image->diff_ids.begin(), image->diff_ids.end());
+        for (const auto& [id, image] : index_.snapshot()->by_id)
+          used.insert(image->diff_ids.begin(), image->diff_ids.end());
         return used;
       });
       index_.CollectBlobs();
@@ -167,7 +178,8 @@ class ImagesImpl : public Images {
     for (const auto& name : *names) {
       const std::string path = absl::StrCat(layout_.trash(), "/", name);
       BERTH_FAULT_POINT("image.trash.removing");
-      if (auto removed = RemoveDeepTree(path); !removed.ok()) base::LogWarning("trash cannot be removed", {{"path", path}, {"why", removed}});
+      if (auto removed = RemoveDeepTree(path); !removed.ok())
+        base::LogWarning("trash cannot be removed", {{"path", path}, {"why", removed}});
     }
   }
 

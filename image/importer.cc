@@ -28,7 +28,9 @@ constexpr std::size_t kChunk = 1 << 20;
 constexpr int kMaxIndexDepth = 3;
 constexpr std::size_t kMaxImages = 256;
 
-absl::Status Bad(absl::string_view why) { return absl::InvalidArgumentError(absl::StrCat("image archive: ", why)); }
+absl::Status Bad(absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat("image archive: ", why));
+}
 
 // A member as a plain file, whatever links the archive made; `docker save` of old links equal layers.
 absl::StatusOr<base::UniqueFd> OpenMember(int directory, const std::string& path) {
@@ -37,15 +39,17 @@ absl::StatusOr<base::UniqueFd> OpenMember(int directory, const std::string& path
     return Bad(absl::StrCat("member '", path.substr(0, 200), "' is missing"));
   }
   if (!fd) return base::ToStatus(fd.error());
-  struct stat info{};
-  if (::fstat(fd->get(), &info) != 0 || !S_ISREG(info.st_mode)) return Bad(absl::StrCat("member '", path.substr(0, 200), "' is no file"));
+  struct stat info {};
+  if (::fstat(fd->get(), &info) != 0 || !S_ISREG(info.st_mode))
+    return Bad(absl::StrCat("member '", path.substr(0, 200), "' is no file"));
   return std::move(*fd);
 }
 
 absl::StatusOr<std::string> ReadMember(int directory, const std::string& path, std::size_t cap) {
   BERTH_ASSIGN_OR_RETURN(const auto fd, OpenMember(directory, path));
   auto text = base::ReadFd(fd.get(), cap);
-  if (!text && text.error().err == EFBIG) return Bad(absl::StrCat("member '", path.substr(0, 200), "' is larger than ", cap, " bytes"));
+  if (!text && text.error().err == EFBIG)
+    return Bad(absl::StrCat("member '", path.substr(0, 200), "' is larger than ", cap, " bytes"));
   return base::ToStatusOr(std::move(text));
 }
 
@@ -54,8 +58,11 @@ std::string BlobPath(const std::string& digest) { return "blobs/sha256/" + HexOf
 // A blob of an OCI layout: its name is a claim, checked here.
 absl::StatusOr<std::string> ReadBlobMember(int directory, const Descriptor& descriptor, std::size_t cap) {
   BERTH_ASSIGN_OR_RETURN(std::string text, ReadMember(directory, BlobPath(descriptor.digest), cap));
-  if (text.size() != descriptor.size) return Bad(absl::StrCat("blob '", descriptor.digest, "' has ", text.size(), " bytes, its manifest says ", descriptor.size));
-  if (const auto digest = DigestOf(text); digest != descriptor.digest) return Bad(absl::StrCat("blob '", descriptor.digest, "' has digest '", digest, "'"));
+  if (text.size() != descriptor.size)
+    return Bad(absl::StrCat("blob '", descriptor.digest, "' has ", text.size(), " bytes, its manifest says ",
+                            descriptor.size));
+  if (const auto digest = DigestOf(text); digest != descriptor.digest)
+    return Bad(absl::StrCat("blob '", descriptor.digest, "' has digest '", digest, "'"));
   return text;
 }
 
@@ -75,7 +82,8 @@ std::vector<std::string> OciNames(const Descriptor& entry, const std::string& na
   std::string text;
   if (const auto full = entry.annotations.find("io.containerd.image.name"); full != entry.annotations.end()) {
     text = full->second;
-  } else if (const auto name = entry.annotations.find("org.opencontainers.image.ref.name"); name != entry.annotations.end()) {
+  } else if (const auto name = entry.annotations.find("org.opencontainers.image.ref.name");
+             name != entry.annotations.end()) {
     text = name->second;
     if (IsTag(text)) {
       const auto hint = ParseReference(name_hint);
@@ -99,32 +107,38 @@ std::vector<std::string> OciNames(const Descriptor& entry, const std::string& na
 }  // namespace
 
 absl::Status Importer::Lay(const std::string& path, const std::string& directory) {
-  BERTH_ASSIGN_OR_RETURN(const auto file, base::ToStatusOr(base::OpenAt(AT_FDCWD, path, O_RDONLY | O_NONBLOCK)));
-  struct stat info{};
+  BERTH_ASSIGN_OR_RETURN(const auto file,
+                         base::ToStatusOr(base::OpenAt(AT_FDCWD, path, O_RDONLY | O_NONBLOCK)));
+  struct stat info {};
   if (::fstat(file.get(), &info) != 0) return base::SyscallError(errno, absl::StrCat("stat '", path, "'"));
   if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat("'", path, "' is not a file"));
-  BERTH_ASSIGN_OR_RETURN(auto worker, UnpackWorker::Start({unpack_program_, /*layer=*/false, kMaxMembers}, directory));
+  BERTH_ASSIGN_OR_RETURN(auto worker,
+                         UnpackWorker::Start({unpack_program_, /*layer=*/false, kMaxMembers}, directory));
   const absl::Status fed = FeedFile(file.get(), [&](std::string_view data) { return worker.Feed(data); });
   if (!fed.ok() && base::ErrnoOf(fed) != EPIPE) return fed;
   const auto report = worker.Finish();
-  if (absl::IsFailedPrecondition(report.status())) return base::WithCode(absl::StatusCode::kInvalidArgument, report.status(), absl::StrCat("'", path, "'"));
+  if (absl::IsFailedPrecondition(report.status()))
+    return base::WithCode(absl::StatusCode::kInvalidArgument, report.status(), absl::StrCat("'", path, "'"));
   if (!report.ok()) return report.status();
   return fed;
 }
 
-absl::StatusOr<std::vector<std::string>> Importer::Import(const std::string& path, const std::string& name_hint) {
+absl::StatusOr<std::vector<std::string>> Importer::Import(const std::string& path,
+                                                          const std::string& name_hint) {
   if (!name_hint.empty()) BERTH_RETURN_IF_ERROR(ParseReference(name_hint).status());
   const std::string directory = absl::StrCat(layout_.work(), "/import-", base::ShortId(base::NewId()));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory)));
   auto work = [&]() -> absl::StatusOr<std::vector<std::string>> {
     BERTH_RETURN_IF_ERROR(Lay(path, directory));
     BERTH_FAULT_POINT("image.import.laid");
-    BERTH_ASSIGN_OR_RETURN(const auto root, base::ToStatusOr(base::OpenAt(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY)));
+    BERTH_ASSIGN_OR_RETURN(const auto root,
+                           base::ToStatusOr(base::OpenAt(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY)));
     // Current `docker save` writes both; the layout has the digests.
     const bool oci = ::faccessat(root.get(), "index.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     const bool docker = ::faccessat(root.get(), "manifest.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     if (!oci && !docker) return Bad("has neither index.json (OCI layout) nor manifest.json (docker-archive)");
-    BERTH_ASSIGN_OR_RETURN(const auto found, oci ? ReadOci(root.get(), name_hint) : ReadDocker(root.get(), name_hint));
+    BERTH_ASSIGN_OR_RETURN(const auto found,
+                           oci ? ReadOci(root.get(), name_hint) : ReadDocker(root.get(), name_hint));
     if (found.empty()) return Bad("holds no image");
     std::vector<std::string> ids;
     for (const auto& image : found) {
@@ -134,7 +148,8 @@ absl::StatusOr<std::vector<std::string>> Importer::Import(const std::string& pat
     return ids;
   };
   auto ids = work();
-  if (auto removed = RemoveDeepTree(directory); !removed.ok()) base::LogWarning("import directory stays until the next start", {{"why", removed}});
+  if (auto removed = RemoveDeepTree(directory); !removed.ok())
+    base::LogWarning("import directory stays until the next start", {{"why", removed}});
   return ids;
 }
 
@@ -142,13 +157,16 @@ absl::StatusOr<std::vector<Importer::Found>> Importer::ReadOci(int directory, co
   BERTH_ASSIGN_OR_RETURN(const std::string text, ReadMember(directory, "index.json", kMaxManifestSize));
   BERTH_ASSIGN_OR_RETURN(const auto index, ParseManifest(text, ""));
   if (!index.is_index) return Bad("index.json is no index");
-  if (index.manifests.size() > kMaxImages) return Bad(absl::StrCat("holds more than ", kMaxImages, " images"));
+  if (index.manifests.size() > kMaxImages)
+    return Bad(absl::StrCat("holds more than ", kMaxImages, " images"));
   std::vector<Found> found;
-  for (const auto& entry : index.manifests) BERTH_RETURN_IF_ERROR(ReadOciEntry(directory, entry, name_hint, found));
+  for (const auto& entry : index.manifests)
+    BERTH_RETURN_IF_ERROR(ReadOciEntry(directory, entry, name_hint, found));
   return found;
 }
 
-absl::Status Importer::ReadOciEntry(int directory, const Descriptor& entry, const std::string& name_hint, std::vector<Found>& found) {
+absl::Status Importer::ReadOciEntry(int directory, const Descriptor& entry, const std::string& name_hint,
+                                    std::vector<Found>& found) {
   Found image;
   Descriptor at = entry;
   Manifest manifest;
@@ -163,17 +181,21 @@ absl::Status Importer::ReadOciEntry(int directory, const Descriptor& entry, cons
   BERTH_ASSIGN_OR_RETURN(image.image.config_json, ReadBlobMember(directory, manifest.config, kMaxConfigSize));
   BERTH_ASSIGN_OR_RETURN(auto config, ParseConfig(image.image.config_json));
   image.diff_ids = std::move(config.diff_ids);
-  for (const auto& layer : manifest.layers) image.layers.push_back({BlobPath(layer.digest), layer.digest, layer.size});
+  for (const auto& layer : manifest.layers)
+    image.layers.push_back({BlobPath(layer.digest), layer.digest, layer.size});
   image.image.names = OciNames(entry, name_hint);
   found.push_back(std::move(image));
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Importer::Found>> Importer::ReadDocker(int directory, const std::string& name_hint) {
+absl::StatusOr<std::vector<Importer::Found>> Importer::ReadDocker(int directory,
+                                                                  const std::string& name_hint) {
   BERTH_ASSIGN_OR_RETURN(const std::string text, ReadMember(directory, "manifest.json", kMaxManifestSize));
   // A list at the top; wrapped, it can go through the same checked reader as everything else.
-  BERTH_ASSIGN_OR_RETURN(const auto wrapped, ParseObject(absl::StrCat("{\"images\":", text, "}"), "manifest.json", kMaxManifestSize + 16));
-  BERTH_ASSIGN_OR_RETURN(const nlohmann::json* images, Member(wrapped, "images", nlohmann::json::value_t::array));
+  BERTH_ASSIGN_OR_RETURN(const auto wrapped, ParseObject(absl::StrCat("{\"images\":", text, "}"),
+                                                         "manifest.json", kMaxManifestSize + 16));
+  BERTH_ASSIGN_OR_RETURN(const nlohmann::json* images,
+                         Member(wrapped, "images", nlohmann::json::value_t::array));
   if (images == nullptr) return Bad("manifest.json is no list");
   if (images->size() > kMaxImages) return Bad(absl::StrCat("holds more than ", kMaxImages, " images"));
   std::vector<Found> found;
@@ -207,7 +229,8 @@ absl::StatusOr<std::vector<Importer::Found>> Importer::ReadDocker(int directory,
 
 absl::StatusOr<std::string> Importer::Commit(int directory, const Found& found) {
   if (found.layers.size() != found.diff_ids.size()) {
-    return Bad(absl::StrCat("image has ", found.layers.size(), " layers, its config names ", found.diff_ids.size()));
+    return Bad(
+        absl::StrCat("image has ", found.layers.size(), " layers, its config names ", found.diff_ids.size()));
   }
   const LayerStore::Pin pin(layers_, found.diff_ids);
   for (std::size_t i = 0; i < found.layers.size(); ++i) {
@@ -222,8 +245,11 @@ absl::StatusOr<std::string> Importer::Commit(int directory, const Found& found) 
         return worker.Feed(data);
       }));
       if (member.digest.empty()) return absl::OkStatus();  // the diff id decides
-      if (size != member.size) return Bad(absl::StrCat("layer '", member.digest, "' has ", size, " bytes, its manifest says ", member.size));
-      if (const auto digest = hash.Digest(); digest != member.digest) return Bad(absl::StrCat("layer '", member.digest, "' has digest '", digest, "'"));
+      if (size != member.size)
+        return Bad(absl::StrCat("layer '", member.digest, "' has ", size, " bytes, its manifest says ",
+                                member.size));
+      if (const auto digest = hash.Digest(); digest != member.digest)
+        return Bad(absl::StrCat("layer '", member.digest, "' has digest '", digest, "'"));
       return absl::OkStatus();
     };
     absl::Status done = layers_->Ensure(found.diff_ids[i], source, nullptr);

@@ -50,8 +50,9 @@ std::vector<std::string> NamesOf(const StoredImage& image) {
 
 absl::Status WriteBlob(const Layout& layout, const std::string& content) {
   const std::string path = layout.blob(DigestOf(content));
-  struct stat info{};
-  if (::stat(path.c_str(), &info) == 0 && static_cast<std::size_t>(info.st_size) == content.size()) return absl::OkStatus();
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0 && static_cast<std::size_t>(info.st_size) == content.size())
+    return absl::OkStatus();
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::WriteFileDurable(path, content)));
   BERTH_FAULT_POINT("image.blob.written");
   return absl::OkStatus();
@@ -59,7 +60,8 @@ absl::Status WriteBlob(const Layout& layout, const std::string& content) {
 
 }  // namespace
 
-Index::Index(Layout layout, store::Store* store, const LayerStore* layers) : layout_(std::move(layout)), store_(store), layers_(layers) {}
+Index::Index(Layout layout, store::Store* store, const LayerStore* layers)
+    : layout_(std::move(layout)), store_(store), layers_(layers) {}
 
 std::shared_ptr<const ImageSnapshot> Index::snapshot() const {
   const std::lock_guard lock(mutex_);
@@ -72,7 +74,8 @@ void Index::Publish(std::shared_ptr<const ImageSnapshot> snapshot) {
 }
 
 absl::StatusOr<std::shared_ptr<StoredImage>> Index::ReadImage(const std::string& id) const {
-  BERTH_ASSIGN_OR_RETURN(const std::string text, base::ToStatusOr(base::ReadFile(layout_.image_record(id), 16 << 20)));
+  BERTH_ASSIGN_OR_RETURN(const std::string text,
+                         base::ToStatusOr(base::ReadFile(layout_.image_record(id), 16 << 20)));
   BERTH_ASSIGN_OR_RETURN(const auto json, ParseObject(text, "image record", 16 << 20));
   auto image = std::make_shared<StoredImage>();
   try {
@@ -90,13 +93,15 @@ absl::StatusOr<std::shared_ptr<StoredImage>> Index::ReadImage(const std::string&
   for (const auto& manifest : image->manifests) {
     if (!IsDigest(manifest)) return absl::DataLossError("image record: a manifest is no digest");
   }
-  BERTH_ASSIGN_OR_RETURN(image->config_json, base::ToStatusOr(base::ReadFile(layout_.blob(id), kMaxConfigSize)));
+  BERTH_ASSIGN_OR_RETURN(image->config_json,
+                         base::ToStatusOr(base::ReadFile(layout_.blob(id), kMaxConfigSize)));
   if (DigestOf(image->config_json) != id) return absl::DataLossError("image config on disk is damaged");
   BERTH_ASSIGN_OR_RETURN(auto config, ParseConfig(image->config_json));
   image->config = std::move(config.config);
   image->diff_ids = std::move(config.diff_ids);
   for (const auto& diff_id : image->diff_ids) {
-    if (layers_->Find(diff_id) == nullptr) return absl::DataLossError(absl::StrCat("layer '", diff_id, "' is missing"));
+    if (layers_->Find(diff_id) == nullptr)
+      return absl::DataLossError(absl::StrCat("layer '", diff_id, "' is missing"));
   }
   return image;
 }
@@ -112,16 +117,21 @@ absl::Status Index::Load() {
       continue;
     }
     const std::string id = "sha256:" + name.substr(0, name.find('.'));
-    auto image = IsDigest(id) && name.ends_with(".json") ? ReadImage(id) : absl::DataLossError("name is no digest");
+    auto image =
+        IsDigest(id) && name.ends_with(".json") ? ReadImage(id) : absl::DataLossError("name is no digest");
     if (image.ok()) {
       images.push_back(*std::move(image));
       continue;
     }
-    base::LogWarning("quarantined a bad image record; the image must be pulled again", {{"image", name}, {"why", image.status()}});
-    const std::string to = absl::StrCat(layout_.quarantine(), "/", name.substr(0, 80), "-", base::ShortId(base::NewId()));
-    if (::rename((layout_.images() + "/" + name).c_str(), to.c_str()) != 0) return base::SyscallError(errno, absl::StrCat("move '", name, "'"));
+    base::LogWarning("quarantined a bad image record; the image must be pulled again",
+                     {{"image", name}, {"why", image.status()}});
+    const std::string to =
+        absl::StrCat(layout_.quarantine(), "/", name.substr(0, 80), "-", base::ShortId(base::NewId()));
+    if (::rename((layout_.images() + "/" + name).c_str(), to.c_str()) != 0)
+      return base::SyscallError(errno, absl::StrCat("move '", name, "'"));
   }
-  std::sort(images.begin(), images.end(), [](const auto& a, const auto& b) { return a->updated_ns > b->updated_ns; });
+  std::sort(images.begin(), images.end(),
+            [](const auto& a, const auto& b) { return a->updated_ns > b->updated_ns; });
   for (const auto& image : images) {
     for (const auto& name : NamesOf(*image)) {
       if (!snapshot->ids_by_name.emplace(name, image->id).second) DropName(*image, name);
@@ -142,9 +152,11 @@ absl::Status Index::Reconcile(const ImageSnapshot& snapshot) {
   std::map<std::string, std::string> names;
   for (const auto& row : name_rows) names[row.name] = row.image_id;
   bool same = records.size() == snapshot.by_id.size() && names == snapshot.ids_by_name;
-  for (const auto& [id, image] : snapshot.by_id) same = same && records.contains(id) && records[id] == Encode(*image);
+  for (const auto& [id, image] : snapshot.by_id)
+    same = same && records.contains(id) && records[id] == Encode(*image);
   if (same) return absl::OkStatus();
-  base::LogInfo("image records in the database brought in line with those on disk", {{"images", std::uint64_t{snapshot.by_id.size()}}, {"rows", std::uint64_t{records.size()}}});
+  base::LogInfo("image records in the database brought in line with those on disk",
+                {{"images", std::uint64_t{snapshot.by_id.size()}}, {"rows", std::uint64_t{records.size()}}});
   return store_->Write([&](store::Transaction& transaction) -> absl::Status {
     for (const auto& [name, id] : names) {
       if (!snapshot.ids_by_name.contains(name)) BERTH_RETURN_IF_ERROR(transaction.DeleteImageName(name));
@@ -152,8 +164,10 @@ absl::Status Index::Reconcile(const ImageSnapshot& snapshot) {
     for (const auto& [id, record] : records) {
       if (!snapshot.by_id.contains(id)) BERTH_RETURN_IF_ERROR(transaction.DeleteImage(id));
     }
-    for (const auto& [id, image] : snapshot.by_id) BERTH_RETURN_IF_ERROR(transaction.PutImage({id, Encode(*image)}));
-    for (const auto& [name, id] : snapshot.ids_by_name) BERTH_RETURN_IF_ERROR(transaction.PutImageName({name, id}));
+    for (const auto& [id, image] : snapshot.by_id)
+      BERTH_RETURN_IF_ERROR(transaction.PutImage({id, Encode(*image)}));
+    for (const auto& [name, id] : snapshot.ids_by_name)
+      BERTH_RETURN_IF_ERROR(transaction.PutImageName({name, id}));
     return absl::OkStatus();
   });
 }
@@ -183,7 +197,8 @@ absl::StatusOr<std::string> Index::Put(const NewImage& image) {
   if (const auto old = next->by_id.find(stored->id); old != next->by_id.end()) {
     for (const auto& name : NamesOf(*old->second)) AddName(*stored, name);
     for (const auto& manifest : old->second->manifests) {
-      if (std::find(stored->manifests.begin(), stored->manifests.end(), manifest) == stored->manifests.end()) stored->manifests.push_back(manifest);
+      if (std::find(stored->manifests.begin(), stored->manifests.end(), manifest) == stored->manifests.end())
+        stored->manifests.push_back(manifest);
     }
     stored->pinned = old->second->pinned;
   }
@@ -209,7 +224,8 @@ absl::StatusOr<std::string> Index::Put(const NewImage& image) {
   const absl::Status written = store_->Write([&](store::Transaction& transaction) -> absl::Status {
     for (const auto& [id, other] : robbed) BERTH_RETURN_IF_ERROR(transaction.PutImage({id, Encode(*other)}));
     BERTH_RETURN_IF_ERROR(transaction.PutImage({stored->id, Encode(*stored)}));
-    for (const auto& name : NamesOf(*stored)) BERTH_RETURN_IF_ERROR(transaction.PutImageName({name, stored->id}));
+    for (const auto& name : NamesOf(*stored))
+      BERTH_RETURN_IF_ERROR(transaction.PutImageName({name, stored->id}));
     return absl::OkStatus();
   });
   if (!written.ok()) {
@@ -230,10 +246,12 @@ absl::Status Index::Remove(const std::string& id) {
   next->by_id.erase(found);
   std::erase_if(next->ids_by_name, [&](const auto& entry) { return entry.second == id; });
   const std::string path = layout_.image_record(id);
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return base::SyscallError(errno, absl::StrCat("remove '", path, "'"));
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    return base::SyscallError(errno, absl::StrCat("remove '", path, "'"));
   BERTH_FAULT_POINT("image.remove.unlinked");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::FsyncDir(layout_.images())));
-  BERTH_RETURN_IF_ERROR(store_->Write([&](store::Transaction& transaction) { return transaction.DeleteImage(id); }));
+  BERTH_RETURN_IF_ERROR(
+      store_->Write([&](store::Transaction& transaction) { return transaction.DeleteImage(id); }));
   Publish(std::move(next));
   return absl::OkStatus();
 }
@@ -250,13 +268,15 @@ void Index::CollectBlobs() {
   for (const auto& name : *names) {
     if (used.contains(name)) continue;
     const std::string path = layout_.blobs() + "/" + name;
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) base::LogWarning("an unused blob cannot be removed", {{"path", path}, {"errno", errno}});
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+      base::LogWarning("an unused blob cannot be removed", {{"path", path}, {"errno", errno}});
   }
 }
 
 std::uint64_t Index::BlobBytes() const {
   std::uint64_t sum = 0;
-  for (const auto& [id, image] : snapshot()->by_id) sum += (image->config_json.size() + 4095) / 4096 * 4096 + 4096 * (image->manifests.size() + 1);
+  for (const auto& [id, image] : snapshot()->by_id)
+    sum += (image->config_json.size() + 4095) / 4096 * 4096 + 4096 * (image->manifests.size() + 1);
   return sum;
 }
 
@@ -270,11 +290,13 @@ std::shared_ptr<const StoredImage> FindImage(const ImageSnapshot& snapshot, cons
   if (auto image = by_id("sha256:" + reference); image != nullptr) return image;
   if (const auto parsed = ParseReference(reference); parsed.ok()) {
     // With a digest the tag is only a comment.
-    const auto name = snapshot.ids_by_name.find(parsed->digest.empty() ? parsed->Tagged() : parsed->Digested());
+    const auto name =
+        snapshot.ids_by_name.find(parsed->digest.empty() ? parsed->Tagged() : parsed->Digested());
     if (name != snapshot.ids_by_name.end()) return by_id(name->second);
   }
   const std::string hex = reference.starts_with("sha256:") ? reference.substr(7) : reference;
-  if (hex.size() < 4 || hex.size() > 64 || hex.find_first_not_of("0123456789abcdef") != std::string::npos) return nullptr;
+  if (hex.size() < 4 || hex.size() > 64 || hex.find_first_not_of("0123456789abcdef") != std::string::npos)
+    return nullptr;
   const std::string prefix = "sha256:" + hex;
   const auto first = snapshot.by_id.lower_bound(prefix);
   if (first == snapshot.by_id.end() || !first->first.starts_with(prefix)) return nullptr;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which images there are: an immutable snapshot for readers, one file per image and the database behind it. The files are the
-// truth (durable before the row is written, gone before it is deleted), so a lost database is rebuilt from them.
+// Which images there are: an immutable snapshot for readers, one file per image and the database behind it.
+// The files are the truth (durable before the row is written, gone before it is deleted), so a lost database
+// is rebuilt from them.
 #pragma once
 
 #include <functional>
@@ -42,7 +43,8 @@ class Index {
   absl::Status Load();
   std::shared_ptr<const ImageSnapshot> snapshot() const;
 
-  // Writes blobs, file and rows; takes the names from whoever has them. Returns the id. The layers must be pinned.
+  // Writes blobs, file and rows; takes the names from whoever has them. Returns the id. The layers must be
+  // pinned.
   absl::StatusOr<std::string> Put(const NewImage& image);
   // With all its names. Unknown: success.
   absl::Status Remove(const std::string& id);

@@ -14,7 +14,8 @@ absl::Status Wrong(const char* key, absl::string_view why) {
 }
 
 absl::StatusOr<std::string> Text(const json& value, const char* key) {
-  if (!value.is_string()) return Wrong(key, absl::StrCat("holds a ", value.type_name(), " where text belongs"));
+  if (!value.is_string())
+    return Wrong(key, absl::StrCat("holds a ", value.type_name(), " where text belongs"));
   const auto& text = value.get_ref<const std::string&>();
   if (text.size() > kMaxText) return Wrong(key, absl::StrCat("holds text of ", text.size(), " bytes"));
   if (text.find('\0') != std::string::npos) return Wrong(key, "holds text with a NUL character");
@@ -25,7 +26,9 @@ absl::StatusOr<std::string> Text(const json& value, const char* key) {
 
 absl::StatusOr<json> ParseObject(std::string_view text, std::string_view what, std::size_t max_size) {
   const absl::string_view shown(what.data(), what.size());
-  if (text.size() > max_size) return absl::FailedPreconditionError(absl::StrCat(shown, " has ", text.size(), " bytes, more than ", max_size));
+  if (text.size() > max_size)
+    return absl::FailedPreconditionError(
+        absl::StrCat(shown, " has ", text.size(), " bytes, more than ", max_size));
   bool too_deep = false;
   json value = json::parse(
       text.begin(), text.end(),
@@ -36,7 +39,9 @@ absl::StatusOr<json> ParseObject(std::string_view text, std::string_view what, s
       /*allow_exceptions=*/false);
   if (too_deep) return absl::FailedPreconditionError(absl::StrCat(shown, " is nested too deep"));
   if (value.is_discarded()) return absl::FailedPreconditionError(absl::StrCat(shown, " is not JSON"));
-  if (!value.is_object()) return absl::FailedPreconditionError(absl::StrCat(shown, " is a JSON ", value.type_name(), ", not an object"));
+  if (!value.is_object())
+    return absl::FailedPreconditionError(
+        absl::StrCat(shown, " is a JSON ", value.type_name(), ", not an object"));
   return value;
 }
 
@@ -87,7 +92,8 @@ absl::Status ReadKeys(const json& object, const char* key, std::vector<std::stri
   if (!map.ok()) return map.status();
   if (*map == nullptr) return absl::OkStatus();
   for (const auto& item : (*map)->items()) {
-    if (item.key().size() > kMaxText || item.key().find('\0') != std::string::npos) return Wrong(key, "has a name that is too long or holds NUL");
+    if (item.key().size() > kMaxText || item.key().find('\0') != std::string::npos)
+      return Wrong(key, "has a name that is too long or holds NUL");
     keys->push_back(item.key());
   }
   return absl::OkStatus();

@@ -20,7 +20,8 @@ namespace {
 
 absl::Status MoveTo(const std::string& from, const std::string& directory, const std::string& name) {
   const std::string to = absl::StrCat(directory, "/", name, "-", base::ShortId(base::NewId()));
-  if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) return base::SyscallError(errno, absl::StrCat("move '", from, "' to '", to, "'"));
+  if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT)
+    return base::SyscallError(errno, absl::StrCat("move '", from, "' to '", to, "'"));
   return absl::OkStatus();
 }
 
@@ -80,14 +81,17 @@ absl::Status LayerStore::Load() {
   std::set<std::string> known;
   std::vector<std::string> gone;
   for (const auto& row : rows) {
-    if (found.contains(row.diff_id)) known.insert(row.diff_id);
-    else gone.push_back(row.diff_id);
+    if (found.contains(row.diff_id))
+      known.insert(row.diff_id);
+    else
+      gone.push_back(row.diff_id);
   }
   if (!gone.empty() || known.size() != found.size()) {
     const absl::Status written = store_->Write([&](store::Transaction& transaction) -> absl::Status {
       for (const auto& diff_id : gone) BERTH_RETURN_IF_ERROR(transaction.DeleteLayer(diff_id));
       for (const auto& [diff_id, layer] : found) {
-        if (!known.contains(diff_id)) BERTH_RETURN_IF_ERROR(transaction.PutLayer({diff_id, EncodeLayer(*layer)}));
+        if (!known.contains(diff_id))
+          BERTH_RETURN_IF_ERROR(transaction.PutLayer({diff_id, EncodeLayer(*layer)}));
       }
       return absl::OkStatus();
     });
@@ -98,7 +102,8 @@ absl::Status LayerStore::Load() {
   return absl::OkStatus();
 }
 
-absl::Status LayerStore::Ensure(const std::string& diff_id, const Source& source, const std::function<bool()>& cancelled) {
+absl::Status LayerStore::Ensure(const std::string& diff_id, const Source& source,
+                                const std::function<bool()>& cancelled) {
   std::unique_lock lock(mutex_);
   for (;;) {
     if (!busy_.contains(diff_id)) {
@@ -106,7 +111,8 @@ absl::Status LayerStore::Ensure(const std::string& diff_id, const Source& source
       break;
     }
     changed_.wait_for(lock, std::chrono::milliseconds(200));
-    if (cancelled && cancelled()) return absl::CancelledError("cancelled while another pull unpacks the same layer");
+    if (cancelled && cancelled())
+      return absl::CancelledError("cancelled while another pull unpacks the same layer");
   }
   busy_.insert(diff_id);
   lock.unlock();
@@ -118,16 +124,20 @@ absl::Status LayerStore::Ensure(const std::string& diff_id, const Source& source
   return layer.status();
 }
 
-absl::StatusOr<std::shared_ptr<const Layer>> LayerStore::Unpack(const std::string& diff_id, const Source& source) {
+absl::StatusOr<std::shared_ptr<const Layer>> LayerStore::Unpack(const std::string& diff_id,
+                                                                const Source& source) {
   const std::string temp = absl::StrCat(layout_.work(), "/layer-", base::ShortId(base::NewId()));
   auto layer = UnpackInto(temp, diff_id, source);
   if (!layer.ok()) {
-    if (auto removed = RemoveDeepTree(temp); !removed.ok()) base::LogWarning("a failed layer stays until the next start", {{"why", removed}});
+    if (auto removed = RemoveDeepTree(temp); !removed.ok())
+      base::LogWarning("a failed layer stays until the next start", {{"why", removed}});
   }
   return layer;
 }
 
-absl::StatusOr<std::shared_ptr<const Layer>> LayerStore::UnpackInto(const std::string& temp, const std::string& diff_id, const Source& source) {
+absl::StatusOr<std::shared_ptr<const Layer>> LayerStore::UnpackInto(const std::string& temp,
+                                                                    const std::string& diff_id,
+                                                                    const Source& source) {
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(temp)));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(temp + "/fs", 0755)));
   BERTH_ASSIGN_OR_RETURN(auto worker, UnpackWorker::Start({unpack_program_}, temp + "/fs"));
@@ -137,10 +147,12 @@ absl::StatusOr<std::shared_ptr<const Layer>> LayerStore::UnpackInto(const std::s
   BERTH_ASSIGN_OR_RETURN(const auto report, worker.Finish());
   if (!fed.ok()) return fed;
   if (report.diff_id != diff_id) {
-    return absl::FailedPreconditionError(absl::StrCat("layer unpacks to '", report.diff_id, "', the image config says '", diff_id, "'"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("layer unpacks to '", report.diff_id, "', the image config says '", diff_id, "'"));
   }
   if (report.xattrs_dropped > 0) {
-    base::LogWarning("extended attributes of a layer were not taken by the file system", {{"layer", diff_id}, {"count", report.xattrs_dropped}});
+    base::LogWarning("extended attributes of a layer were not taken by the file system",
+                     {{"layer", diff_id}, {"count", report.xattrs_dropped}});
   }
   BERTH_FAULT_POINT("image.layer.unpacked");
   auto layer = std::make_shared<Layer>();
@@ -159,12 +171,16 @@ absl::Status LayerStore::Commit(const std::string& temp, const Layer& layer) {
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::WriteFileDurable(temp + "/layer.json", record)));
   BERTH_FAULT_POINT("image.layer.described");
   const std::string place = layout_.layer(layer.diff_id);
-  if (::rename(temp.c_str(), place.c_str()) != 0) return base::SyscallError(errno, absl::StrCat("move layer to '", place, "'"));
+  if (::rename(temp.c_str(), place.c_str()) != 0)
+    return base::SyscallError(errno, absl::StrCat("move layer to '", place, "'"));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::FsyncDir(layout_.layers())));
   BERTH_FAULT_POINT("image.layer.renamed");
-  const absl::Status written = store_->Write([&](store::Transaction& transaction) { return transaction.PutLayer({layer.diff_id, record}); });
+  const absl::Status written = store_->Write([&](store::Transaction& transaction) {
+    return transaction.PutLayer({layer.diff_id, record});
+  });
   if (written.ok()) return written;
-  if (auto moved = MoveTo(place, layout_.trash(), HexOf(layer.diff_id)); !moved.ok()) base::LogWarning("a layer without a row stays", {{"why", moved}});
+  if (auto moved = MoveTo(place, layout_.trash(), HexOf(layer.diff_id)); !moved.ok())
+    base::LogWarning("a layer without a row stays", {{"why", moved}});
   return base::Annotate(written, "record layer");
 }
 
@@ -174,7 +190,8 @@ std::shared_ptr<const Layer> LayerStore::Find(const std::string& diff_id) const 
   return found == layers_.end() ? nullptr : found->second;
 }
 
-LayerStore::Pin::Pin(LayerStore* store, std::vector<std::string> diff_ids) : store_(store), diff_ids_(std::move(diff_ids)) {
+LayerStore::Pin::Pin(LayerStore* store, std::vector<std::string> diff_ids)
+    : store_(store), diff_ids_(std::move(diff_ids)) {
   const std::lock_guard lock(store_->mutex_);
   for (const auto& diff_id : diff_ids_) ++store_->pins_[diff_id];
 }
@@ -205,8 +222,11 @@ int LayerStore::Collect(const std::function<std::set<std::string>()>& used) {
   for (const auto& diff_id : unused) {
     absl::Status moved = MoveTo(layout_.layer(diff_id), layout_.trash(), HexOf(diff_id));
     BERTH_FAULT_POINT("image.layer.trashed");
-    if (moved.ok()) moved = store_->Write([&](store::Transaction& transaction) { return transaction.DeleteLayer(diff_id); });
-    if (!moved.ok()) base::LogWarning("an unused layer cannot be removed", {{"layer", diff_id}, {"why", moved}});
+    if (moved.ok())
+      moved =
+          store_->Write([&](store::Transaction& transaction) { return transaction.DeleteLayer(diff_id); });
+    if (!moved.ok())
+      base::LogWarning("an unused layer cannot be removed", {{"layer", diff_id}, {"why", moved}});
     const std::lock_guard lock(mutex_);
     busy_.erase(diff_id);
     changed_.notify_all();

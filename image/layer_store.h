@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Unpacked layers, by diff id. Each is a directory that describes itself (layer.json), made elsewhere and renamed into place
-// once all of it is on disk. Thread safe.
+// Unpacked layers, by diff id. Each is a directory that describes itself (layer.json), made elsewhere and
+// renamed into place once all of it is on disk. Thread safe.
 #pragma once
 
 #include <condition_variable>
@@ -36,9 +36,11 @@ class LayerStore {
 
   // Gives the worker the layer's archive. May be called on the caller's thread only.
   using Source = std::function<absl::Status(UnpackWorker& worker)>;
-  // Makes sure that the layer is there. One job per layer: who comes second waits for the first. `cancelled` may be empty.
-  // RESOURCE_EXHAUSTED (disk), FAILED_PRECONDITION (bad archive, or another diff id than the config's).
-  absl::Status Ensure(const std::string& diff_id, const Source& source, const std::function<bool()>& cancelled);
+  // Makes sure that the layer is there. One job per layer: who comes second waits for the first. `cancelled`
+  // may be empty. RESOURCE_EXHAUSTED (disk), FAILED_PRECONDITION (bad archive, or another diff id than the
+  // config's).
+  absl::Status Ensure(const std::string& diff_id, const Source& source,
+                      const std::function<bool()>& cancelled);
   std::shared_ptr<const Layer> Find(const std::string& diff_id) const;
 
   // While this lives its layers are not collected, whether they exist already or come to exist.
@@ -54,8 +56,8 @@ class LayerStore {
     std::vector<std::string> diff_ids_;
   };
 
-  // Moves to the trash what is neither pinned nor in the set that `used` returns (called with our lock held: it must only
-  // look at snapshots). Returns how many went.
+  // Moves to the trash what is neither pinned nor in the set that `used` returns (called with our lock held:
+  // it must only look at snapshots). Returns how many went.
   int Collect(const std::function<std::set<std::string>()>& used);
 
   struct Usage {
@@ -65,7 +67,8 @@ class LayerStore {
 
  private:
   absl::StatusOr<std::shared_ptr<const Layer>> Unpack(const std::string& diff_id, const Source& source);
-  absl::StatusOr<std::shared_ptr<const Layer>> UnpackInto(const std::string& temp, const std::string& diff_id, const Source& source);
+  absl::StatusOr<std::shared_ptr<const Layer>> UnpackInto(const std::string& temp, const std::string& diff_id,
+                                                          const Source& source);
   absl::Status Commit(const std::string& temp, const Layer& layer);
 
   const Layout layout_;

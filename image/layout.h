@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where things lie below <root>. All directories are 0700 but layers' fs and containers' rootfs, whose modes are the image's.
+// Where things lie below <root>. All directories are 0700 but layers' fs and containers' rootfs, whose modes
+// are the image's.
 #pragma once
 
 #include <string>

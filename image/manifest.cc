@@ -23,11 +23,14 @@ constexpr std::string_view kOciManifest = "application/vnd.oci.image.manifest.v1
 constexpr std::string_view kDockerList = "application/vnd.docker.distribution.manifest.list.v2+json";
 constexpr std::string_view kDockerManifest = "application/vnd.docker.distribution.manifest.v2+json";
 
-constexpr std::string_view kConfigTypes[] = {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"};
-constexpr std::string_view kLayerTypes[] = {
-    "application/vnd.oci.image.layer.v1.tar",       "application/vnd.oci.image.layer.v1.tar+gzip",
-    "application/vnd.oci.image.layer.v1.tar+zstd",  "application/vnd.docker.image.rootfs.diff.tar",
-    "application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.docker.image.rootfs.diff.tar.zstd"};
+constexpr std::string_view kConfigTypes[] = {"application/vnd.oci.image.config.v1+json",
+                                             "application/vnd.docker.container.image.v1+json"};
+constexpr std::string_view kLayerTypes[] = {"application/vnd.oci.image.layer.v1.tar",
+                                            "application/vnd.oci.image.layer.v1.tar+gzip",
+                                            "application/vnd.oci.image.layer.v1.tar+zstd",
+                                            "application/vnd.docker.image.rootfs.diff.tar",
+                                            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                                            "application/vnd.docker.image.rootfs.diff.tar.zstd"};
 
 template <typename List>
 bool Among(std::string_view text, const List& list) {
@@ -40,14 +43,19 @@ std::string Shown(const std::string& text) {
   return shown;
 }
 
-absl::Status Refuse(absl::string_view why) { return absl::FailedPreconditionError(absl::StrCat("manifest: ", why)); }
+absl::Status Refuse(absl::string_view why) {
+  return absl::FailedPreconditionError(absl::StrCat("manifest: ", why));
+}
 
 absl::StatusOr<Descriptor> ReadDescriptor(const json& object, const char* what) {
-  if (!object.is_object()) return Refuse(absl::StrCat(what, " is a JSON ", object.type_name(), ", not an object"));
+  if (!object.is_object())
+    return Refuse(absl::StrCat(what, " is a JSON ", object.type_name(), ", not an object"));
   Descriptor descriptor;
   BERTH_RETURN_IF_ERROR(ReadText(object, "mediaType", &descriptor.media_type));
   BERTH_RETURN_IF_ERROR(ReadText(object, "digest", &descriptor.digest));
-  if (!IsDigest(descriptor.digest)) return Refuse(absl::StrCat(what, " has digest '", Shown(descriptor.digest), "', not sha256: and 64 hex digits"));
+  if (!IsDigest(descriptor.digest))
+    return Refuse(
+        absl::StrCat(what, " has digest '", Shown(descriptor.digest), "', not sha256: and 64 hex digits"));
   if (!object.contains("size")) return Refuse(absl::StrCat(what, " has no size"));
   BERTH_RETURN_IF_ERROR(ReadSize(object, "size", &descriptor.size));
   BERTH_RETURN_IF_ERROR(ReadTextMap(object, "annotations", &descriptor.annotations));
@@ -66,10 +74,13 @@ absl::Status CheckLayer(const Descriptor& layer) {
   const std::string& type = layer.media_type;
   if (Among(type, kLayerTypes)) return absl::OkStatus();
   if (type.find("nondistributable") != std::string::npos || type.find("foreign") != std::string::npos) {
-    return Refuse(absl::StrCat("layer '", layer.digest, "' is not distributed by the registry (", Shown(type), "); such images are refused"));
+    return Refuse(absl::StrCat("layer '", layer.digest, "' is not distributed by the registry (", Shown(type),
+                               "); such images are refused"));
   }
-  if (type.find("+encrypted") != std::string::npos) return Refuse(absl::StrCat("layer '", layer.digest, "' is encrypted, which is not supported"));
-  return Refuse(absl::StrCat("layer '", layer.digest, "' has media type '", Shown(type), "', which is no file system layer"));
+  if (type.find("+encrypted") != std::string::npos)
+    return Refuse(absl::StrCat("layer '", layer.digest, "' is encrypted, which is not supported"));
+  return Refuse(absl::StrCat("layer '", layer.digest, "' has media type '", Shown(type),
+                             "', which is no file system layer"));
 }
 
 absl::StatusOr<Manifest> ReadIndex(const json& object) {
@@ -90,12 +101,15 @@ absl::StatusOr<Manifest> ReadImage(const json& object) {
   if (config == nullptr) return Refuse("no 'config'");
   BERTH_ASSIGN_OR_RETURN(manifest.config, ReadDescriptor(*config, "config"));
   if (!Among(manifest.config.media_type, kConfigTypes)) {
-    return Refuse(absl::StrCat("config has media type '", Shown(manifest.config.media_type), "': an artifact, not a container image"));
+    return Refuse(absl::StrCat("config has media type '", Shown(manifest.config.media_type),
+                               "': an artifact, not a container image"));
   }
-  if (manifest.config.size > kMaxConfigSize) return Refuse(absl::StrCat("config claims ", manifest.config.size, " bytes, more than ", kMaxConfigSize));
+  if (manifest.config.size > kMaxConfigSize)
+    return Refuse(absl::StrCat("config claims ", manifest.config.size, " bytes, more than ", kMaxConfigSize));
   BERTH_ASSIGN_OR_RETURN(const json* layers, Member(object, "layers", json::value_t::array));
   if (layers == nullptr) return Refuse("no 'layers'");
-  if (layers->size() > kMaxLayers) return Refuse(absl::StrCat(layers->size(), " layers, more than ", kMaxLayers));
+  if (layers->size() > kMaxLayers)
+    return Refuse(absl::StrCat(layers->size(), " layers, more than ", kMaxLayers));
   for (const auto& entry : *layers) {
     BERTH_ASSIGN_OR_RETURN(auto layer, ReadDescriptor(entry, "a layer"));
     BERTH_RETURN_IF_ERROR(CheckLayer(layer));
@@ -104,22 +118,27 @@ absl::StatusOr<Manifest> ReadImage(const json& object) {
   return manifest;
 }
 
-// How well a variant suits, higher is better, 0 not at all. Newer ARM runs what is built for older; plain amd64 suits best,
-// since whether v2 or v3 run here is not known.
+// How well a variant suits, higher is better, 0 not at all. Newer ARM runs what is built for older; plain
+// amd64 suits best, since whether v2 or v3 run here is not known.
 int Fit(const Platform& offered, const Platform& host) {
   if (offered.os != "linux" || offered.architecture != host.architecture) return 0;
   if (offered.variant == host.variant) return 100;
   if (offered.variant.empty()) return 90;
-  auto level = [](const std::string& variant) { return variant.size() >= 2 && variant[0] == 'v' ? std::atoi(variant.c_str() + 1) : 0; };
+  auto level = [](const std::string& variant) {
+    return variant.size() >= 2 && variant[0] == 'v' ? std::atoi(variant.c_str() + 1) : 0;
+  };
   if (host.architecture == "amd64") return 0;
-  if (level(offered.variant) > 0 && level(offered.variant) < level(host.variant)) return level(offered.variant);
+  if (level(offered.variant) > 0 && level(offered.variant) < level(host.variant))
+    return level(offered.variant);
   return 0;
 }
 
 }  // namespace
 
 const std::vector<std::string>& ManifestMediaTypes() {
-  static const auto* types = new std::vector<std::string>{std::string(kOciIndex), std::string(kOciManifest), std::string(kDockerList), std::string(kDockerManifest)};
+  static const auto* types =
+      new std::vector<std::string>{std::string(kOciIndex), std::string(kOciManifest),
+                                   std::string(kDockerList), std::string(kDockerManifest)};
   return *types;
 }
 
@@ -127,7 +146,9 @@ absl::StatusOr<Manifest> ParseManifest(std::string_view text, std::string_view m
   BERTH_ASSIGN_OR_RETURN(const json object, ParseObject(text, "manifest", kMaxManifestSize));
   std::uint64_t schema = 0;
   BERTH_RETURN_IF_ERROR(base::Annotate(ReadSize(object, "schemaVersion", &schema), "manifest"));
-  if (schema == 1) return Refuse("is Docker schema 1, which was retired years ago; build or push the image again with a current tool");
+  if (schema == 1)
+    return Refuse(
+        "is Docker schema 1, which was retired years ago; build or push the image again with a current tool");
   if (schema != 2) return Refuse(absl::StrCat("has schemaVersion ", schema, ", not 2"));
   std::string stated;
   BERTH_RETURN_IF_ERROR(base::Annotate(ReadText(object, "mediaType", &stated), "manifest"));
@@ -143,7 +164,8 @@ absl::StatusOr<Manifest> ParseManifest(std::string_view text, std::string_view m
     }
   }
   auto manifest = has_index ? ReadIndex(object) : ReadImage(object);
-  if (!manifest.ok() && !absl::StartsWith(manifest.status().message(), "manifest: ")) return base::Annotate(manifest.status(), "manifest");
+  if (!manifest.ok() && !absl::StartsWith(manifest.status().message(), "manifest: "))
+    return base::Annotate(manifest.status(), "manifest");
   return manifest;
 }
 
@@ -171,7 +193,9 @@ absl::StatusOr<Descriptor> ChoosePlatform(const Manifest& index, const Platform&
       best_fit = fit;
     }
     if (entry.platform->os != "unknown" && offered.size() < 20) {
-      offered.push_back(Shown(absl::StrCat(entry.platform->os, "/", entry.platform->architecture, entry.platform->variant.empty() ? "" : "/", entry.platform->variant)));
+      offered.push_back(
+          Shown(absl::StrCat(entry.platform->os, "/", entry.platform->architecture,
+                             entry.platform->variant.empty() ? "" : "/", entry.platform->variant)));
     }
   }
   if (best != nullptr) return *best;

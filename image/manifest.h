@@ -37,8 +37,8 @@ struct Manifest {
   std::vector<Descriptor> layers;
 };
 
-// `media_type`: what the server said, "" when nobody did. FAILED_PRECONDITION with a sentence for what we do not run (schema 1,
-// artifacts, encrypted or foreign layers).
+// `media_type`: what the server said, "" when nobody did. FAILED_PRECONDITION with a sentence for what we do
+// not run (schema 1, artifacts, encrypted or foreign layers).
 absl::StatusOr<Manifest> ParseManifest(std::string_view json, std::string_view media_type);
 
 // Names as registries use them ("amd64", "arm64"/"v8").

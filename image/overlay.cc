@@ -22,28 +22,34 @@
 namespace berth::image {
 namespace {
 
-// With index or metacopy on, a layer could not be shared between mounts; both are off unless the host's kernel was
-// configured otherwise, so say it. Redirects that a layer brought (we unpack none) are not followed.
+// With index or metacopy on, a layer could not be shared between mounts; both are off unless the host's
+// kernel was configured otherwise, so say it. Redirects that a layer brought (we unpack none) are not
+// followed.
 constexpr char kFeatures[] = "index=off,metacopy=off,redirect_dir=nofollow";
 constexpr std::size_t kPage = 4096;
 
 absl::Status Failed(int err, const OverlayMount& mount) {
-  return base::SyscallError(err, absl::StrCat("mount overlay of ", mount.lower.size(), " layers on '", mount.target, "'"));
+  return base::SyscallError(
+      err, absl::StrCat("mount overlay of ", mount.lower.size(), " layers on '", mount.target, "'"));
 }
 
 absl::Status MountByOptions(const OverlayMount& mount, const std::string& lower) {
-  const std::string options = absl::StrCat("lowerdir=", lower, ",upperdir=", mount.upper, ",workdir=", mount.work, ",", kFeatures);
+  const std::string options =
+      absl::StrCat("lowerdir=", lower, ",upperdir=", mount.upper, ",workdir=", mount.work, ",", kFeatures);
   if (options.size() >= kPage) return base::SyscallError(E2BIG, "overlay options do not fit a page");
-  if (::mount("overlay", mount.target.c_str(), "overlay", 0, options.c_str()) != 0) return Failed(errno, mount);
+  if (::mount("overlay", mount.target.c_str(), "overlay", 0, options.c_str()) != 0)
+    return Failed(errno, mount);
   return absl::OkStatus();
 }
 
 absl::Status MountByConfig(const OverlayMount& mount) {
-  if (BERTH_FAULT_FAILS("image.overlay.config")) return base::SyscallError(EINVAL, "fsconfig made to fail by a fault point");
+  if (BERTH_FAULT_FAILS("image.overlay.config"))
+    return base::SyscallError(EINVAL, "fsconfig made to fail by a fault point");
   base::UniqueFd context(static_cast<int>(::syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC)));
   if (!context) return base::SyscallError(errno, "fsopen overlay");
   auto set = [&](const char* key, const std::string& value) -> absl::Status {
-    if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0) return absl::OkStatus();
+    if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0)
+      return absl::OkStatus();
     return base::SyscallError(errno, absl::StrCat("overlay option ", key));
   };
   for (const auto& lower : mount.lower) BERTH_RETURN_IF_ERROR(set("lowerdir+", lower));
@@ -52,10 +58,12 @@ absl::Status MountByConfig(const OverlayMount& mount) {
   BERTH_RETURN_IF_ERROR(set("index", "off"));
   BERTH_RETURN_IF_ERROR(set("metacopy", "off"));
   BERTH_RETURN_IF_ERROR(set("redirect_dir", "nofollow"));
-  if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return Failed(errno, mount);
+  if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
+    return Failed(errno, mount);
   base::UniqueFd made(static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, 0)));
   if (!made) return Failed(errno, mount);
-  if (::syscall(SYS_move_mount, made.get(), "", AT_FDCWD, mount.target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) return Failed(errno, mount);
+  if (::syscall(SYS_move_mount, made.get(), "", AT_FDCWD, mount.target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
+    return Failed(errno, mount);
   return absl::OkStatus();
 }
 
@@ -73,7 +81,8 @@ absl::Status MountByDescriptors(const OverlayMount& mount) {
 
 absl::Status MountHere(const OverlayMount& mount) {
   const std::string lower = absl::StrJoin(mount.lower, ":");
-  if (lower.size() + mount.upper.size() + mount.work.size() + sizeof kFeatures + 64 < kPage) return MountByOptions(mount, lower);
+  if (lower.size() + mount.upper.size() + mount.work.size() + sizeof kFeatures + 64 < kPage)
+    return MountByOptions(mount, lower);
   absl::Status status = MountByConfig(mount);
   if (status.ok()) return status;
   // EINVAL: a kernel that does not know lowerdir+.
@@ -108,7 +117,8 @@ absl::Status UnmountAll(const std::string& path) {
 
 absl::Status ProbeOverlay(const std::string& directory) {
   auto tried = [&]() -> absl::Status {
-    if (BERTH_FAULT_FAILS("image.overlay.probe")) return absl::UnavailableError("overlayfs made to fail by a fault point");
+    if (BERTH_FAULT_FAILS("image.overlay.probe"))
+      return absl::UnavailableError("overlayfs made to fail by a fault point");
     for (const char* part : {"lower", "upper", "work", "rootfs"}) {
       BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(absl::StrCat(directory, "/", part))));
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pulls over HTTP on loopback: from a registry that misbehaves as told, and from Debian's docker-registry. Needs root.
+// Pulls over HTTP on loopback: from a registry that misbehaves as told, and from Debian's docker-registry.
+// Needs root.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -27,10 +28,10 @@
 namespace berth::image {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::Not;
 using testing::FakeRegistry;
+using ::testing::HasSubstr;
 using testing::MakeImage;
+using ::testing::Not;
 using testing::OciLayout;
 using testing::TempDir;
 using testing::TestImage;
@@ -38,7 +39,8 @@ using Reply = FakeRegistry::Reply;
 using Request = FakeRegistry::Request;
 
 TestImage Small(const std::string& content = "one") {
-  return MakeImage({{{.name = "./", .type = '5', .mode = 0755}, {.name = "file", .content = content}}, {{.name = "second", .content = content + "2"}}});
+  return MakeImage({{{.name = "./", .type = '5', .mode = 0755}, {.name = "file", .content = content}},
+                    {{.name = "second", .content = content + "2"}}});
 }
 
 class PullTest : public ::testing::Test {
@@ -49,7 +51,9 @@ class PullTest : public ::testing::Test {
     ASSERT_TRUE(images.ok()) << images.status();
     images_ = *std::move(images);
   }
-  absl::StatusOr<std::string> Pull(const std::string& name, std::optional<PullAuth> auth = std::nullopt) { return images_->Pull({name, std::move(auth), nullptr}); }
+  absl::StatusOr<std::string> Pull(const std::string& name, std::optional<PullAuth> auth = std::nullopt) {
+    return images_->Pull({name, std::move(auth), nullptr});
+  }
   void Configure(const std::string& domain, const std::string& hosts) {
     std::filesystem::create_directories(dir_.path() + "/certs.d/" + domain);
     dir_.Write("certs.d/" + domain + "/hosts.toml", hosts);
@@ -59,7 +63,8 @@ class PullTest : public ::testing::Test {
     EXPECT_TRUE(images_->List().empty());
     EXPECT_EQ(Count(layout_.work()), 0u);
     EXPECT_EQ(Count(layout_.images()), 0u);
-    for (int i = 0; i < 250 && Count(layout_.layers()) > 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    for (int i = 0; i < 250 && Count(layout_.layers()) > 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
     EXPECT_EQ(Count(layout_.layers()), 0u);
   }
 
@@ -70,7 +75,8 @@ class PullTest : public ::testing::Test {
 };
 
 // Serves an OCI layout as repository "app", tag "1"; `tamper` may change each reply.
-FakeRegistry::Handler Serving(const TestImage& image, std::function<void(const Request&, Reply&)> tamper = nullptr) {
+FakeRegistry::Handler Serving(const TestImage& image,
+                              std::function<void(const Request&, Reply&)> tamper = nullptr) {
   std::string manifest;
   auto files = OciLayout(image, nullptr, &manifest);
   return [files, manifest, tamper](const Request& request) {
@@ -84,11 +90,13 @@ FakeRegistry::Handler Serving(const TestImage& image, std::function<void(const R
       reply.body = R"({"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]})";
     } else {
       reply.body = blob->second;
-      if (request.path.find("/manifests/") != std::string::npos) reply.headers["Content-Type"] = "application/vnd.oci.image.manifest.v1+json";
+      if (request.path.find("/manifests/") != std::string::npos)
+        reply.headers["Content-Type"] = "application/vnd.oci.image.manifest.v1+json";
       if (const auto range = request.headers.find("range"); range != request.headers.end()) {
         const std::size_t from = std::stoul(range->second.substr(6));
         reply.status = 206;
-        reply.headers["Content-Range"] = absl::StrCat("bytes ", from, "-", reply.body.size() - 1, "/", reply.body.size());
+        reply.headers["Content-Range"] =
+            absl::StrCat("bytes ", from, "-", reply.body.size() - 1, "/", reply.body.size());
         reply.body = reply.body.substr(from);
       }
     }
@@ -121,14 +129,17 @@ TEST_F(PullTest, FetchesVerifiesAndNames) {
 
 TEST_F(PullTest, ParallelPullsOfOneImageAreOneJob) {
   FakeRegistry registry(Serving(Small(), [](const Request& request, Reply&) {
-    if (request.path.find("/blobs/") != std::string::npos) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    if (request.path.find("/blobs/") != std::string::npos)
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }));
   std::vector<std::thread> callers;
   std::atomic<int> good{0};
-  for (int i = 0; i < 8; ++i) callers.emplace_back([&] { good += Pull(registry.address() + "/app:1").ok() ? 1 : 0; });
+  for (int i = 0; i < 8; ++i)
+    callers.emplace_back([&] { good += Pull(registry.address() + "/app:1").ok() ? 1 : 0; });
   for (auto& caller : callers) caller.join();
   EXPECT_EQ(good, 8);
-  EXPECT_LE(registry.Count("/blobs/"), 6u) << "two layers and one config, and at most one more round for a late caller";
+  EXPECT_LE(registry.Count("/blobs/"), 6u)
+      << "two layers and one config, and at most one more round for a late caller";
 }
 
 TEST_F(PullTest, WrongBytesAreNamedAndLeaveNothing) {
@@ -137,8 +148,10 @@ TEST_F(PullTest, WrongBytesAreNamedAndLeaveNothing) {
   for (const bool longer : {false, true}) {
     FakeRegistry registry(Serving(image, [&](const Request& request, Reply& reply) {
       if (request.path.find(DigestOf(layer)) == std::string::npos) return;
-      if (longer) reply.body += "more";
-      else reply.body[reply.body.size() / 2] ^= 1;
+      if (longer)
+        reply.body += "more";
+      else
+        reply.body[reply.body.size() / 2] ^= 1;
     }));
     const auto id = Pull(registry.address() + "/app:1");
     ASSERT_FALSE(id.ok());
@@ -162,7 +175,8 @@ TEST_F(PullTest, AWrongManifestIsRefused) {
 }
 
 TEST_F(PullTest, ABrokenConnectionIsResumedWhereItBroke) {
-  const TestImage image = MakeImage({{{.name = "big", .content = std::string(1 << 20, 'x') + base::NewId()}}});
+  const TestImage image =
+      MakeImage({{{.name = "big", .content = std::string(1 << 20, 'x') + base::NewId()}}});
   std::atomic<int> breaks{0};
   const std::string layer = DigestOf(testing::Gzip(image.layers[0]));
   FakeRegistry registry(Serving(image, [&](const Request& request, Reply& reply) {
@@ -198,7 +212,9 @@ TEST_F(PullTest, AMirrorIsTriedFirstAndEachFailureHasItsLine) {
   const TestImage image = Small();
   FakeRegistry good(Serving(image));
   FakeRegistry broken([](const Request&) { return Reply{.status = 503}; });
-  Configure("registry.example", absl::StrCat("server = \"http://127.0.0.1:1\"\n[host.\"http://", broken.address(), "\"]\n[host.\"http://", good.address(), "\"]\n"));
+  Configure("registry.example",
+            absl::StrCat("server = \"http://127.0.0.1:1\"\n[host.\"http://", broken.address(),
+                         "\"]\n[host.\"http://", good.address(), "\"]\n"));
   const auto id = Pull("registry.example/app:1");
   ASSERT_TRUE(id.ok()) << id.status();
   EXPECT_NE(images_->Find("registry.example/app:1"), nullptr);
@@ -210,7 +226,8 @@ TEST_F(PullTest, AMirrorIsTriedFirstAndEachFailureHasItsLine) {
   EXPECT_THAT(message, HasSubstr("http://" + broken.address() + ": 503"));
   EXPECT_THAT(message, HasSubstr("http://" + good.address() + ": 404"));
   EXPECT_THAT(message, HasSubstr("http://127.0.0.1:1: "));
-  EXPECT_EQ(missing.status().code(), absl::StatusCode::kUnavailable) << "the registry itself has the last word";
+  EXPECT_EQ(missing.status().code(), absl::StatusCode::kUnavailable)
+      << "the registry itself has the last word";
 }
 
 TEST_F(PullTest, AnUnknownManifestIsNotFound) {
@@ -229,9 +246,13 @@ TEST_F(PullTest, AnswersABearerChallengeAndKeepsTheTokenAtHome) {
     if (request.path == "/token") return {.body = R"({"token":"t0ken"})"};
     const auto authorization = request.headers.find("authorization");
     if (authorization == request.headers.end() || authorization->second != "Bearer t0ken") {
-      return {.status = 401, .headers = {{"WWW-Authenticate", "Bearer realm=\"http://" + address + "/token\",service=\"s\",scope=\"repository:app:pull\""}}};
+      return {.status = 401,
+              .headers = {{"WWW-Authenticate", "Bearer realm=\"http://" + address +
+                                                   "/token\",service=\"s\",scope=\"repository:app:pull\""}}};
     }
-    if (request.path.find("/blobs/") != std::string::npos) return {.status = 307, .headers = {{"Location", "http://" + elsewhere.address() + request.path + "?sig=1"}}};
+    if (request.path.find("/blobs/") != std::string::npos)
+      return {.status = 307,
+              .headers = {{"Location", "http://" + elsewhere.address() + request.path + "?sig=1"}}};
     return serve(request);
   });
   address = registry.address();
@@ -241,11 +262,13 @@ TEST_F(PullTest, AnswersABearerChallengeAndKeepsTheTokenAtHome) {
   const auto id = Pull(registry.address() + "/app:1", auth);
   ASSERT_TRUE(id.ok()) << id.status();
   EXPECT_EQ(elsewhere.requests().size(), 3u);
-  for (const auto& request : elsewhere.requests()) EXPECT_FALSE(request.headers.contains("authorization")) << request.path;
+  for (const auto& request : elsewhere.requests())
+    EXPECT_FALSE(request.headers.contains("authorization")) << request.path;
   bool basic = false;
   for (const auto& request : registry.requests()) {
     if (request.path == "/token") {
-      basic = request.headers.contains("authorization") && request.headers.at("authorization") == "Basic dXNlcjpwYXNz";
+      basic = request.headers.contains("authorization") &&
+              request.headers.at("authorization") == "Basic dXNlcjpwYXNz";
       EXPECT_THAT(request.query, HasSubstr("scope=repository%3Aapp%3Apull"));
     }
   }
@@ -256,13 +279,15 @@ TEST_F(PullTest, BasicCredentialsGoToTheRegistryAndToNoMirror) {
   const TestImage image = Small();
   auto guarded = [serve = Serving(image)](const Request& request) -> Reply {
     const auto authorization = request.headers.find("authorization");
-    if (authorization == request.headers.end()) return {.status = 401, .headers = {{"WWW-Authenticate", "Basic realm=\"r\""}}};
+    if (authorization == request.headers.end())
+      return {.status = 401, .headers = {{"WWW-Authenticate", "Basic realm=\"r\""}}};
     if (authorization->second != "Basic dXNlcjpwYXNz") return {.status = 403};
     return serve(request);
   };
   FakeRegistry mirror(guarded);
   FakeRegistry registry(guarded);
-  Configure(registry.address(), absl::StrCat("server = \"http://", registry.address(), "\"\n[host.\"http://", mirror.address(), "\"]\n"));
+  Configure(registry.address(), absl::StrCat("server = \"http://", registry.address(), "\"\n[host.\"http://",
+                                             mirror.address(), "\"]\n"));
   PullAuth auth;
   auth.username = "user";
   auth.password = "pass";
@@ -295,23 +320,36 @@ TEST_F(PullTest, AnIndexLeadsToThisMachinesImage) {
   std::string manifest;
   auto files = OciLayout(image, nullptr, &manifest);
   const std::size_t size = files.at("blobs/sha256/" + HexOf(manifest)).size();
-  const nlohmann::json index = {{"schemaVersion", 2}, {"mediaType", "application/vnd.docker.distribution.manifest.list.v2+json"}, {"manifests", nlohmann::json::array()}};
+  const nlohmann::json index = {{"schemaVersion", 2},
+                                {"mediaType", "application/vnd.docker.distribution.manifest.list.v2+json"},
+                                {"manifests", nlohmann::json::array()}};
   auto full = index;
-  full["manifests"].push_back({{"mediaType", "application/vnd.oci.image.manifest.v1+json"}, {"digest", "sha256:" + std::string(64, '0')}, {"size", 3}, {"platform", {{"os", "linux"}, {"architecture", "s390x"}}}});
-  full["manifests"].push_back({{"mediaType", "application/vnd.oci.image.manifest.v1+json"}, {"digest", manifest}, {"size", size}, {"platform", {{"os", "linux"}, {"architecture", HostPlatform().architecture}}}});
+  full["manifests"].push_back({{"mediaType", "application/vnd.oci.image.manifest.v1+json"},
+                               {"digest", "sha256:" + std::string(64, '0')},
+                               {"size", 3},
+                               {"platform", {{"os", "linux"}, {"architecture", "s390x"}}}});
+  full["manifests"].push_back(
+      {{"mediaType", "application/vnd.oci.image.manifest.v1+json"},
+       {"digest", manifest},
+       {"size", size},
+       {"platform", {{"os", "linux"}, {"architecture", HostPlatform().architecture}}}});
   FakeRegistry registry(Serving(image, [&](const Request& request, Reply& reply) {
-    if (request.path.ends_with("/manifests/1")) reply.body = full.dump(), reply.headers["Content-Type"] = full["mediaType"];
+    if (request.path.ends_with("/manifests/1"))
+      reply.body = full.dump(), reply.headers["Content-Type"] = full["mediaType"];
   }));
   const auto id = Pull(registry.address() + "/app:1");
   ASSERT_TRUE(id.ok()) << id.status();
-  EXPECT_EQ(images_->Find(*id)->repo_digests[0], registry.address() + "/app@" + DigestOf(full.dump())) << "the digest is the index's, as it was asked for";
+  EXPECT_EQ(images_->Find(*id)->repo_digests[0], registry.address() + "/app@" + DigestOf(full.dump()))
+      << "the digest is the index's, as it was asked for";
 }
 
 // Debian's docker-registry on a port of its own choice, filled by skopeo.
 class DockerRegistry {
  public:
   explicit DockerRegistry(const TempDir& dir) : storage_(dir.path() + "/registry") {
-    const std::string config = dir.Write("registry.yml", "version: 0.1\nlog: {level: info}\nstorage: {filesystem: {rootdirectory: " + storage_ + "}}\nhttp: {addr: '127.0.0.1:0'}\n");
+    const std::string config =
+        dir.Write("registry.yml", "version: 0.1\nlog: {level: info}\nstorage: {filesystem: {rootdirectory: " +
+                                      storage_ + "}}\nhttp: {addr: '127.0.0.1:0'}\n");
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return;
     base::UniqueFd read(ends[0]);
@@ -353,15 +391,26 @@ class DockerRegistry {
   bool Push(const TestImage& image, const std::string& name, const TempDir& dir) {
     const std::string layout = dir.path() + "/push-" + base::ShortId(base::NewId());
     std::filesystem::create_directories(layout + "/blobs/sha256");
-    for (const auto& [path, content] : OciLayout(image, {{"org.opencontainers.image.ref.name", "t"}})) std::ofstream(layout + "/" + path, std::ios::binary) << content;
+    for (const auto& [path, content] : OciLayout(image, {{"org.opencontainers.image.ref.name", "t"}}))
+      std::ofstream(layout + "/" + path, std::ios::binary) << content;
     base::SpawnOptions spawn;
-    spawn.argv = {"/usr/bin/skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false", "-q", "oci:" + layout + ":t", "docker://" + address_ + "/" + name};
+    spawn.argv = {"/usr/bin/skopeo",
+                  "copy",
+                  "--insecure-policy",
+                  "--dest-tls-verify=false",
+                  "-q",
+                  "oci:" + layout + ":t",
+                  "docker://" + address_ + "/" + name};
     spawn.env = {"PATH=/usr/bin:/bin", "HOME=" + dir.path(), "TMPDIR=/tmp"};
     const auto result = base::RunCommand(spawn, "", base::Deadline::After(60 * base::kSecondNs));
-    EXPECT_TRUE(result.ok() && result->status.ShellCode() == 0) << (result.ok() ? result->err : result.error().Message());
+    EXPECT_TRUE(result.ok() && result->status.ShellCode() == 0)
+        << (result.ok() ? result->err : result.error().Message());
     return result.ok() && result->status.ShellCode() == 0;
   }
-  std::string BlobFile(const std::string& digest) const { return storage_ + "/docker/registry/v2/blobs/sha256/" + HexOf(digest).substr(0, 2) + "/" + HexOf(digest) + "/data"; }
+  std::string BlobFile(const std::string& digest) const {
+    return storage_ + "/docker/registry/v2/blobs/sha256/" + HexOf(digest).substr(0, 2) + "/" + HexOf(digest) +
+           "/data";
+  }
 
  private:
   const std::string storage_;
@@ -371,7 +420,8 @@ class DockerRegistry {
 };
 
 TEST_F(PullTest, PullsFromARealRegistryAndMountsTheResult) {
-  if (!base::Exists("/usr/bin/docker-registry") || !base::Exists("/usr/bin/skopeo")) GTEST_SKIP() << "needs docker-registry and skopeo";
+  if (!base::Exists("/usr/bin/docker-registry") || !base::Exists("/usr/bin/skopeo"))
+    GTEST_SKIP() << "needs docker-registry and skopeo";
   DockerRegistry registry(dir_);
   ASSERT_NE(registry.address(), "");
   const TestImage image = Small("real");

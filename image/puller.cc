@@ -17,7 +17,7 @@
 namespace berth::image {
 namespace {
 
-constexpr int kParallelLayers = 4;   // of the whole daemon: two are enough to hide the network, four the disk
+constexpr int kParallelLayers = 4;  // of the whole daemon: two are enough to hide the network, four the disk
 constexpr int kParallelPulls = 64;
 constexpr int kMaxIndexDepth = 3;
 
@@ -30,7 +30,7 @@ struct Puller::Job {
   int waiting = 0;
   bool done = false;
   absl::Status status;
-  NewImage image;  // without names
+  NewImage image;                        // without names
   std::unique_ptr<LayerStore::Pin> pin;  // until the last waiter has committed
   std::atomic<bool> abandoned{false};
 };
@@ -53,7 +53,8 @@ absl::StatusOr<std::string> Puller::Pull(const PullRequest& request) {
   auto hosts = HostsFor(registry_config_, reference.domain);
   if (!hosts.ok()) return base::WithCode(absl::StatusCode::kFailedPrecondition, hosts.status());
   auto gave_up = [this, &request] { return stopping_ || (request.cancelled && request.cancelled()); };
-  // Always asked, also for what is here: it proves that these credentials may have it, and what the tag means today.
+  // Always asked, also for what is here: it proves that these credentials may have it, and what the tag means
+  // today.
   auto registry = std::make_shared<Registry>(reference, *std::move(hosts), request.auth, gave_up);
   BERTH_ASSIGN_OR_RETURN(const auto resolved, registry->Resolve());
   BERTH_FAULT_POINT("image.pull.resolved");
@@ -71,7 +72,8 @@ absl::StatusOr<std::string> Puller::Pull(const PullRequest& request) {
       job->changed.wait_for(lock, std::chrono::milliseconds(100));
     }
   }
-  if (!job->status.ok()) return base::Annotate(job->status, absl::StrCat("pull '", reference.ToString(), "'"));
+  if (!job->status.ok())
+    return base::Annotate(job->status, absl::StrCat("pull '", reference.ToString(), "'"));
   NewImage image = job->image;
   if (!reference.tag.empty() && reference.digest.empty()) image.names.push_back(reference.Tagged());
   Reference digested = reference;
@@ -80,7 +82,8 @@ absl::StatusOr<std::string> Puller::Pull(const PullRequest& request) {
   return index_->Put(image);
 }
 
-std::shared_ptr<Puller::Job> Puller::JoinOrStart(const std::string& key, std::shared_ptr<Registry> registry, const FetchedManifest& resolved) {
+std::shared_ptr<Puller::Job> Puller::JoinOrStart(const std::string& key, std::shared_ptr<Registry> registry,
+                                                 const FetchedManifest& resolved) {
   const std::lock_guard lock(mutex_);
   if (const auto running = jobs_.find(key); running != jobs_.end()) {
     const std::lock_guard job_lock(running->second->mutex);
@@ -131,16 +134,20 @@ absl::Status Puller::Run(Job& job, Registry& registry, const FetchedManifest& re
   }));
   BERTH_ASSIGN_OR_RETURN(const auto config, ParseConfig(job.image.config_json));
   if (config.diff_ids.size() != manifest.layers.size()) {
-    return absl::FailedPreconditionError(absl::StrCat("manifest has ", manifest.layers.size(), " layers, the config names ", config.diff_ids.size()));
+    return absl::FailedPreconditionError(absl::StrCat("manifest has ", manifest.layers.size(),
+                                                      " layers, the config names ", config.diff_ids.size()));
   }
-  if (const Platform host = HostPlatform(); !config.architecture.empty() && config.architecture != host.architecture) {
-    base::LogWarning("image is for another architecture", {{"architecture", config.architecture}, {"host", host.architecture}});
+  if (const Platform host = HostPlatform();
+      !config.architecture.empty() && config.architecture != host.architecture) {
+    base::LogWarning("image is for another architecture",
+                     {{"architecture", config.architecture}, {"host", host.architecture}});
   }
   job.pin = std::make_unique<LayerStore::Pin>(layers_, config.diff_ids);
   return FetchLayers(job, registry, manifest, config.diff_ids);
 }
 
-absl::Status Puller::FetchLayers(Job& job, Registry& registry, const Manifest& manifest, const std::vector<std::string>& diff_ids) {
+absl::Status Puller::FetchLayers(Job& job, Registry& registry, const Manifest& manifest,
+                                 const std::vector<std::string>& diff_ids) {
   struct Progress {
     std::mutex mutex;
     std::condition_variable changed;

@@ -32,9 +32,11 @@ class Puller {
  private:
   struct Job;
 
-  std::shared_ptr<Job> JoinOrStart(const std::string& key, std::shared_ptr<Registry> registry, const FetchedManifest& resolved);
+  std::shared_ptr<Job> JoinOrStart(const std::string& key, std::shared_ptr<Registry> registry,
+                                   const FetchedManifest& resolved);
   absl::Status Run(Job& job, Registry& registry, const FetchedManifest& resolved);
-  absl::Status FetchLayers(Job& job, Registry& registry, const Manifest& manifest, const std::vector<std::string>& diff_ids);
+  absl::Status FetchLayers(Job& job, Registry& registry, const Manifest& manifest,
+                           const std::vector<std::string>& diff_ids);
 
   const std::string registry_config_;
   LayerStore* const layers_;

@@ -17,7 +17,6 @@ bool Upper(char c) { return c >= 'A' && c <= 'Z'; }
 bool Digit(char c) { return c >= '0' && c <= '9'; }
 bool Alnum(char c) { return Lower(c) || Upper(c) || Digit(c); }
 
-
 // Shown in errors: short and printable, whatever it was.
 std::string Quoted(std::string_view text) {
   std::string shown = "'";
@@ -49,7 +48,8 @@ bool IsDomain(std::string_view text) {
     const auto close = text.find(']');
     if (close == std::string_view::npos) return false;
     host = text.substr(1, close - 1);
-    if (host.empty() || host.find_first_not_of("0123456789abcdefABCDEF:") != std::string_view::npos) return false;
+    if (host.empty() || host.find_first_not_of("0123456789abcdefABCDEF:") != std::string_view::npos)
+      return false;
     const auto rest = text.substr(close + 1);
     return rest.empty() || (rest.starts_with(':') && IsPort(rest.substr(1)));
   }
@@ -92,7 +92,8 @@ absl::Status Invalid(std::string_view text, absl::string_view why) {
 
 bool IsTag(std::string_view text) {
   if (text.empty() || text.size() > 128 || !(Alnum(text[0]) || text[0] == '_')) return false;
-  return std::all_of(text.begin(), text.end(), [](char c) { return Alnum(c) || c == '_' || c == '.' || c == '-'; });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return Alnum(c) || c == '_' || c == '.' || c == '-'; });
 }
 
 std::string Reference::ToString() const {
@@ -106,7 +107,9 @@ absl::StatusOr<Reference> ParseReference(std::string_view text) {
   std::string_view rest = text;
   if (const auto at = rest.find('@'); at != std::string_view::npos) {
     const auto digest = rest.substr(at + 1);
-    if (!IsDigest(digest)) return Invalid(text, absl::StrCat("digest ", Quoted(digest), " is not sha256: and 64 lower-case hex digits"));
+    if (!IsDigest(digest))
+      return Invalid(text,
+                     absl::StrCat("digest ", Quoted(digest), " is not sha256: and 64 lower-case hex digits"));
     reference.digest = digest;
     rest = rest.substr(0, at);
   }
@@ -116,27 +119,34 @@ absl::StatusOr<Reference> ParseReference(std::string_view text) {
   if (colon != std::string_view::npos) {
     const auto tag = rest.substr(colon + 1);
     if (!IsTag(tag)) {
-      return Invalid(text, absl::StrCat("tag ", Quoted(tag), " is not 1 to 128 of A-Z a-z 0-9 _ . - beginning with a letter, digit or _"));
+      return Invalid(
+          text, absl::StrCat("tag ", Quoted(tag),
+                             " is not 1 to 128 of A-Z a-z 0-9 _ . - beginning with a letter, digit or _"));
     }
     reference.tag = tag;
     rest = rest.substr(0, colon);
   }
   if (rest.empty()) return Invalid(text, "has no name before the tag or digest");
-  if (rest.find("://") != std::string_view::npos) return Invalid(text, "is a URL; write it without the scheme");
+  if (rest.find("://") != std::string_view::npos)
+    return Invalid(text, "is a URL; write it without the scheme");
 
   const auto first = rest.find('/');
   const auto head = rest.substr(0, first);
   const bool has_domain = first != std::string_view::npos &&
-                          (head.find_first_of(".:[") != std::string_view::npos || head == "localhost" || std::any_of(head.begin(), head.end(), Upper));
+                          (head.find_first_of(".:[") != std::string_view::npos || head == "localhost" ||
+                           std::any_of(head.begin(), head.end(), Upper));
   if (has_domain) {
-    if (!IsDomain(head)) return Invalid(text, absl::StrCat("registry ", Quoted(head), " is not a host name with an optional port"));
+    if (!IsDomain(head))
+      return Invalid(text,
+                     absl::StrCat("registry ", Quoted(head), " is not a host name with an optional port"));
     reference.domain = head == "index.docker.io" ? "docker.io" : std::string(head);
     reference.path = rest.substr(first + 1);
   } else {
     reference.domain = "docker.io";
     reference.path = rest;
   }
-  if (!has_domain && rest.size() == 64 && rest.find_first_not_of("0123456789abcdef") == std::string_view::npos) {
+  if (!has_domain && rest.size() == 64 &&
+      rest.find_first_not_of("0123456789abcdef") == std::string_view::npos) {
     return Invalid(text, "is an id, not a name");
   }
   std::string_view path = reference.path;
@@ -146,11 +156,15 @@ absl::StatusOr<Reference> ParseReference(std::string_view text) {
     begin = end + 1;
     if (IsPathComponent(part)) continue;
     if (part.empty()) return Invalid(text, "has an empty component");
-    if (std::any_of(part.begin(), part.end(), Upper)) return Invalid(text, absl::StrCat("component ", Quoted(part), " has upper-case letters"));
-    return Invalid(text, absl::StrCat("component ", Quoted(part), " may hold a-z and 0-9, with . _ __ or - between them"));
+    if (std::any_of(part.begin(), part.end(), Upper))
+      return Invalid(text, absl::StrCat("component ", Quoted(part), " has upper-case letters"));
+    return Invalid(text, absl::StrCat("component ", Quoted(part),
+                                      " may hold a-z and 0-9, with . _ __ or - between them"));
   }
-  if (reference.domain == "docker.io" && path.find('/') == std::string_view::npos) reference.path = "library/" + reference.path;
-  if (reference.Name().size() > kMaxName) return Invalid(text, absl::StrCat("is longer than ", kMaxName, " characters"));
+  if (reference.domain == "docker.io" && path.find('/') == std::string_view::npos)
+    reference.path = "library/" + reference.path;
+  if (reference.Name().size() > kMaxName)
+    return Invalid(text, absl::StrCat("is longer than ", kMaxName, " characters"));
   if (reference.tag.empty() && reference.digest.empty()) reference.tag = "latest";
   return reference;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Image names: parsed by the distribution grammar, normalised as people expect ("busybox" is docker.io/library/busybox:latest).
-// Pure functions of untrusted text.
+// Image names: parsed by the distribution grammar, normalised as people expect ("busybox" is
+// docker.io/library/busybox:latest). Pure functions of untrusted text.
 #pragma once
 
 #include <string>
@@ -25,7 +25,8 @@ struct Reference {
   std::string ToString() const;
 };
 
-// INVALID_ARGUMENT names the part that is wrong. The tag `latest` is added when there is neither tag nor digest.
+// INVALID_ARGUMENT names the part that is wrong. The tag `latest` is added when there is neither tag nor
+// digest.
 absl::StatusOr<Reference> ParseReference(std::string_view text);
 
 bool IsTag(std::string_view text);

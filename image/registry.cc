@@ -18,7 +18,8 @@ constexpr int kAttempts = 4;  // of one host, in a row without a byte of progres
 
 // Errors for which another host or attempt is no remedy.
 bool Final(const absl::Status& status) {
-  return absl::IsCancelled(status) || absl::IsResourceExhausted(status) || absl::IsDeadlineExceeded(status) || base::ErrnoOf(status).has_value();
+  return absl::IsCancelled(status) || absl::IsResourceExhausted(status) || absl::IsDeadlineExceeded(status) ||
+         base::ErrnoOf(status).has_value();
 }
 
 }  // namespace
@@ -30,19 +31,27 @@ struct Registry::BlobProgress {
   absl::Status sink_status;
 };
 
-Registry::Registry(Reference reference, std::vector<RegistryHost> hosts, std::optional<PullAuth> auth, std::function<bool()> cancelled)
-    : reference_(std::move(reference)), hosts_(std::move(hosts)), auth_(std::move(auth)), cancelled_(std::move(cancelled)) {}
+Registry::Registry(Reference reference, std::vector<RegistryHost> hosts, std::optional<PullAuth> auth,
+                   std::function<bool()> cancelled)
+    : reference_(std::move(reference)),
+      hosts_(std::move(hosts)),
+      auth_(std::move(auth)),
+      cancelled_(std::move(cancelled)) {}
 
-std::string Registry::UrlOf(const RegistryHost& host, const std::string& kind, const std::string& what) const {
+std::string Registry::UrlOf(const RegistryHost& host, const std::string& kind,
+                            const std::string& what) const {
   std::string url = absl::StrCat(host.BaseUrl(), "/", reference_.path, "/", kind, "/", what);
   // A mirror of several registries learns from this which one is meant.
   if (host.mirror) absl::StrAppend(&url, "?ns=", UrlEncode(reference_.domain));
   return url;
 }
 
-absl::Status JoinFailures(const std::string& what, const std::vector<std::pair<std::string, absl::Status>>& failures) {
-  if (failures.empty()) return absl::FailedPreconditionError(absl::StrCat(what, ": no configured host may be asked"));
-  if (failures.size() == 1) return base::Annotate(failures[0].second, absl::StrCat(what, ": ", failures[0].first));
+absl::Status JoinFailures(const std::string& what,
+                          const std::vector<std::pair<std::string, absl::Status>>& failures) {
+  if (failures.empty())
+    return absl::FailedPreconditionError(absl::StrCat(what, ": no configured host may be asked"));
+  if (failures.size() == 1)
+    return base::Annotate(failures[0].second, absl::StrCat(what, ": ", failures[0].first));
   std::vector<std::string> lines;
   for (const auto& [host, status] : failures) lines.push_back(absl::StrCat(host, ": ", status.message()));
   return absl::Status(failures.back().second.code(), absl::StrCat(what, ":\n", absl::StrJoin(lines, "\n")));
@@ -55,7 +64,8 @@ absl::StatusOr<FetchedManifest> Registry::Resolve() {
     if (reference_.digest.empty() ? !host.resolve : !host.pull && !host.resolve) continue;
     auto manifest = ManifestFrom(host, reference_.Wanted());
     if (manifest.ok() && !reference_.digest.empty() && manifest->digest != reference_.digest) {
-      manifest = absl::DataLossError(absl::StrCat("manifest has digest '", manifest->digest, "', asked for was '", reference_.digest, "'"));
+      manifest = absl::DataLossError(absl::StrCat("manifest has digest '", manifest->digest,
+                                                  "', asked for was '", reference_.digest, "'"));
     }
     if (manifest.ok() || Final(manifest.status())) return manifest;
     failures.emplace_back(host.Origin(), manifest.status());
@@ -71,9 +81,11 @@ absl::StatusOr<FetchedManifest> Registry::Manifest(const std::string& digest, st
     if (!host.pull) continue;
     auto manifest = ManifestFrom(host, digest);
     if (manifest.ok() && manifest->digest != digest) {
-      manifest = absl::DataLossError(absl::StrCat("manifest has digest '", manifest->digest, "', asked for was '", digest, "'"));
+      manifest = absl::DataLossError(
+          absl::StrCat("manifest has digest '", manifest->digest, "', asked for was '", digest, "'"));
     } else if (manifest.ok() && size != 0 && manifest->body.size() != size) {
-      manifest = absl::DataLossError(absl::StrCat("manifest '", digest, "' has ", manifest->body.size(), " bytes, the index says ", size));
+      manifest = absl::DataLossError(absl::StrCat("manifest '", digest, "' has ", manifest->body.size(),
+                                                  " bytes, the index says ", size));
     }
     if (manifest.ok() || Final(manifest.status())) return manifest;
     failures.emplace_back(host.Origin(), manifest.status());
@@ -92,7 +104,8 @@ absl::StatusOr<FetchedManifest> Registry::ManifestFrom(const RegistryHost& host,
   manifest.digest = DigestOf(response.body);
   const std::string stated = response.Header("docker-content-digest");
   if (IsDigest(stated) && stated != manifest.digest) {
-    return absl::DataLossError(absl::StrCat("manifest has digest '", manifest.digest, "', the server says '", stated, "'"));
+    return absl::DataLossError(
+        absl::StrCat("manifest has digest '", manifest.digest, "', the server says '", stated, "'"));
   }
   manifest.media_type = response.Header("content-type");
   manifest.media_type = manifest.media_type.substr(0, manifest.media_type.find(';'));
@@ -100,7 +113,8 @@ absl::StatusOr<FetchedManifest> Registry::ManifestFrom(const RegistryHost& host,
   return manifest;
 }
 
-absl::Status Registry::Blob(const Descriptor& blob, const std::function<absl::Status(std::string_view)>& sink) {
+absl::Status Registry::Blob(const Descriptor& blob,
+                            const std::function<absl::Status(std::string_view)>& sink) {
   BlobProgress progress;
   progress.sink = sink;
   std::vector<std::pair<std::string, absl::Status>> failures;
@@ -117,10 +131,11 @@ absl::Status Registry::Blob(const Descriptor& blob, const std::function<absl::St
       status = BlobFrom(host, blob, progress);
       if (!progress.sink_status.ok()) return progress.sink_status;
       if (status.ok() || Final(status)) return status;
-      if (absl::IsDataLoss(status)) break;        // wrong bytes went down already, or the server answers nonsense
-      if (!absl::IsUnavailable(status)) break;    // it will say the same again
+      if (absl::IsDataLoss(status)) break;  // wrong bytes went down already, or the server answers nonsense
+      if (!absl::IsUnavailable(status)) break;  // it will say the same again
       attempt = progress.received > before ? 0 : attempt + 1;
-      for (int wait = 0; attempt < attempts && wait < (attempt << 1) && !Cancelled(); ++wait) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      for (int wait = 0; attempt < attempts && wait < (attempt << 1) && !Cancelled(); ++wait)
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
       if (Cancelled()) return absl::CancelledError("pull cancelled");
     }
     failures.emplace_back(host.Origin(), status);
@@ -146,7 +161,9 @@ absl::Status Registry::BlobFrom(const RegistryHost& host, const Descriptor& blob
       begun = true;
       if (head.status == 206) {
         const std::string range = head.Header("content-range");
-        if (!range.starts_with(absl::StrCat("bytes ", progress.received, "-"))) return absl::DataLossError(absl::StrCat("asked to go on at byte ", progress.received, ", got '", range.substr(0, 60), "'"));
+        if (!range.starts_with(absl::StrCat("bytes ", progress.received, "-")))
+          return absl::DataLossError(absl::StrCat("asked to go on at byte ", progress.received, ", got '",
+                                                  range.substr(0, 60), "'"));
       } else {
         skip = progress.received;  // it knows no ranges: what came before comes again
       }
@@ -156,7 +173,8 @@ absl::Status Registry::BlobFrom(const RegistryHost& host, const Descriptor& blob
     data.remove_prefix(again);
     if (data.empty()) return absl::OkStatus();
     if (progress.received + data.size() > blob.size) {
-      return absl::DataLossError(absl::StrCat("blob '", blob.digest, "' is longer than the ", blob.size, " bytes its manifest says"));
+      return absl::DataLossError(absl::StrCat("blob '", blob.digest, "' is longer than the ", blob.size,
+                                              " bytes its manifest says"));
     }
     BERTH_FAULT_POINT("image.blob.chunk");
     progress.hash.Update(data);
@@ -166,13 +184,16 @@ absl::Status Registry::BlobFrom(const RegistryHost& host, const Descriptor& blob
   };
   if (progress.received < blob.size || blob.size == 0) {
     BERTH_ASSIGN_OR_RETURN(const auto response, Send(host, std::move(request)));
-    if (response.status != 200 && response.status != 206) return StatusOfReply(response.status, response.body);
+    if (response.status != 200 && response.status != 206)
+      return StatusOfReply(response.status, response.body);
   }
   if (progress.received < blob.size) {
-    return absl::UnavailableError(absl::StrCat("blob '", blob.digest, "' ended after ", progress.received, " of ", blob.size, " bytes"));
+    return absl::UnavailableError(absl::StrCat("blob '", blob.digest, "' ended after ", progress.received,
+                                               " of ", blob.size, " bytes"));
   }
   const std::string digest = progress.hash.Digest();
-  if (digest != blob.digest) return absl::DataLossError(absl::StrCat("blob '", blob.digest, "' has digest '", digest, "'"));
+  if (digest != blob.digest)
+    return absl::DataLossError(absl::StrCat("blob '", blob.digest, "' has digest '", digest, "'"));
   return absl::OkStatus();
 }
 

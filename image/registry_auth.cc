@@ -15,7 +15,8 @@ namespace {
 constexpr int kMaxRedirects = 5;
 constexpr std::size_t kMaxTokenReply = 256 << 10;
 
-// The host of a server address as credentials name it: "https://index.docker.io/v1/", "registry.example:5000".
+// The host of a server address as credentials name it: "https://index.docker.io/v1/",
+// "registry.example:5000".
 std::string HostOfAddress(const std::string& address) {
   const auto scheme = address.find("://");
   std::string host = scheme == std::string::npos ? address : address.substr(scheme + 3);
@@ -25,7 +26,8 @@ std::string HostOfAddress(const std::string& address) {
 
 // "user:password", or empty.
 std::string UserAndPassword(const PullAuth& auth) {
-  if (!auth.username.empty() || !auth.password.empty()) return absl::StrCat(auth.username, ":", auth.password);
+  if (!auth.username.empty() || !auth.password.empty())
+    return absl::StrCat(auth.username, ":", auth.password);
   std::string decoded;
   if (!auth.auth.empty() && absl::Base64Unescape(auth.auth, &decoded)) {
     while (!decoded.empty() && decoded.back() == '\0') decoded.pop_back();
@@ -34,16 +36,21 @@ std::string UserAndPassword(const PullAuth& auth) {
   return "";
 }
 
-bool HoldsLineBreak(const std::string& text) { return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos; }
+bool HoldsLineBreak(const std::string& text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos;
+}
 
 std::string Words(std::string_view body) {
   // Registries answer {"errors":[{"code":…,"message":…}]}; the words of strangers are cut and cleaned.
   std::string words;
   const auto json = nlohmann::json::parse(body.begin(), body.end(), nullptr, false);
-  if (json.is_object() && json.contains("errors") && json["errors"].is_array() && !json["errors"].empty() && json["errors"][0].is_object()) {
+  if (json.is_object() && json.contains("errors") && json["errors"].is_array() && !json["errors"].empty() &&
+      json["errors"][0].is_object()) {
     const auto& error = json["errors"][0];
-    if (error.contains("message") && error["message"].is_string()) words = error["message"].get<std::string>();
-    if (words.empty() && error.contains("code") && error["code"].is_string()) words = error["code"].get<std::string>();
+    if (error.contains("message") && error["message"].is_string())
+      words = error["message"].get<std::string>();
+    if (words.empty() && error.contains("code") && error["code"].is_string())
+      words = error["code"].get<std::string>();
   }
   words.resize(std::min<std::size_t>(words.size(), 200));
   for (char& c : words) {
@@ -58,19 +65,24 @@ absl::Status StatusOfReply(int status, std::string_view body) {
   std::string words = Words(body);
   if (!words.empty()) words = ": " + words;
   switch (status) {
-    case 401: return absl::UnauthenticatedError(absl::StrCat("401 not authenticated", words));
-    case 403: return absl::PermissionDeniedError(absl::StrCat("403 not allowed", words));
-    case 404: return absl::NotFoundError(absl::StrCat("404 not found", words));
+    case 401:
+      return absl::UnauthenticatedError(absl::StrCat("401 not authenticated", words));
+    case 403:
+      return absl::PermissionDeniedError(absl::StrCat("403 not allowed", words));
+    case 404:
+      return absl::NotFoundError(absl::StrCat("404 not found", words));
     case 408:
-    case 429: return absl::UnavailableError(absl::StrCat(status, status == 429 ? " too many requests" : " timeout", words));
+    case 429:
+      return absl::UnavailableError(
+          absl::StrCat(status, status == 429 ? " too many requests" : " timeout", words));
     default:
       if (status >= 500) return absl::UnavailableError(absl::StrCat(status, " server error", words));
       return absl::FailedPreconditionError(absl::StrCat("unexpected reply ", status, words));
   }
 }
 
-// A credential belongs to the registry that the image's name means, or to the address it came with; never to a mirror that was
-// merely configured in front of it.
+// A credential belongs to the registry that the image's name means, or to the address it came with; never to
+// a mirror that was merely configured in front of it.
 bool Registry::MayUseCredentials(const RegistryHost& host) const {
   if (!auth_) return false;
   const std::string domain = reference_.domain == "index.docker.io" ? "docker.io" : reference_.domain;
@@ -95,11 +107,14 @@ absl::StatusOr<HttpResponse> Registry::Send(const RegistryHost& host, HttpReques
     request.url = url;
     request.headers = plain_headers;
     if (home) {
-      for (const auto& [name, value] : host.headers) request.headers.push_back(absl::StrCat(name, ": ", value));
+      for (const auto& [name, value] : host.headers)
+        request.headers.push_back(absl::StrCat(name, ": ", value));
       const std::lock_guard lock(mutex_);
-      if (const auto known = authorization_.find(host.Origin()); known != authorization_.end()) request.headers.push_back("Authorization: " + known->second);
+      if (const auto known = authorization_.find(host.Origin()); known != authorization_.end())
+        request.headers.push_back("Authorization: " + known->second);
     } else {
-      // Elsewhere: no header of this host, no authorization, no client certificate, and no waived verification.
+      // Elsewhere: no header of this host, no authorization, no client certificate, and no waived
+      // verification.
       request.tls = TlsOptions{};
       request.tls.ca_files = host.tls.ca_files;
     }
@@ -111,13 +126,17 @@ absl::StatusOr<HttpResponse> Registry::Send(const RegistryHost& host, HttpReques
       authorization_[host.Origin()] = std::move(authorization);
       continue;
     }
-    const bool moved = response.status == 301 || response.status == 302 || response.status == 303 || response.status == 307 || response.status == 308;
+    const bool moved = response.status == 301 || response.status == 302 || response.status == 303 ||
+                       response.status == 307 || response.status == 308;
     if (!moved) return response;
     if (response.redirect.empty()) return absl::UnavailableError("redirect without a target");
-    if (++redirects > kMaxRedirects) return absl::UnavailableError(absl::StrCat("more than ", kMaxRedirects, " redirects, the last to ", ShownUrl(response.redirect)));
+    if (++redirects > kMaxRedirects)
+      return absl::UnavailableError(
+          absl::StrCat("more than ", kMaxRedirects, " redirects, the last to ", ShownUrl(response.redirect)));
     // A plain registry was configured to be one; all others must not be talked down to HTTP.
     if (host.scheme == "https" && !response.redirect.starts_with("https://")) {
-      return absl::UnavailableError(absl::StrCat("redirect from https to ", ShownUrl(response.redirect), " refused"));
+      return absl::UnavailableError(
+          absl::StrCat("redirect from https to ", ShownUrl(response.redirect), " refused"));
     }
     url = response.redirect;
   }
@@ -126,7 +145,8 @@ absl::StatusOr<HttpResponse> Registry::Send(const RegistryHost& host, HttpReques
 absl::StatusOr<std::string> Registry::Authorize(const RegistryHost& host, const HttpResponse& response) {
   const bool ours = MayUseCredentials(host);
   if (ours && !auth_->registry_token.empty()) {
-    if (HoldsLineBreak(auth_->registry_token)) return absl::InvalidArgumentError("the credential's token holds a line break");
+    if (HoldsLineBreak(auth_->registry_token))
+      return absl::InvalidArgumentError("the credential's token holds a line break");
     return "Bearer " + auth_->registry_token;
   }
   const auto range = response.headers.equal_range("www-authenticate");
@@ -142,10 +162,12 @@ absl::StatusOr<std::string> Registry::Authorize(const RegistryHost& host, const 
   }
   const std::string user = ours ? UserAndPassword(*auth_) : "";
   if (basic && !user.empty()) return "Basic " + absl::Base64Escape(user);
-  return absl::UnauthenticatedError(basic ? "401: wants a user and password, none was given for this host" : "401: not authenticated, and no way offered that is known here");
+  return absl::UnauthenticatedError(basic ? "401: wants a user and password, none was given for this host"
+                                          : "401: not authenticated, and no way offered that is known here");
 }
 
-absl::StatusOr<std::string> Registry::FetchToken(const RegistryHost& host, const std::map<std::string, std::string>& challenge) {
+absl::StatusOr<std::string> Registry::FetchToken(const RegistryHost& host,
+                                                 const std::map<std::string, std::string>& challenge) {
   auto value = [&](const char* key) {
     const auto found = challenge.find(key);
     return found == challenge.end() ? std::string() : found->second;
@@ -154,7 +176,8 @@ absl::StatusOr<std::string> Registry::FetchToken(const RegistryHost& host, const
   if (!(realm.starts_with("https://") || (host.scheme == "http" && realm.starts_with("http://")))) {
     return absl::UnauthenticatedError(absl::StrCat("token server '", ShownUrl(realm), "' is not https"));
   }
-  const std::string scope = value("scope").empty() ? absl::StrCat("repository:", reference_.path, ":pull") : value("scope");
+  const std::string scope =
+      value("scope").empty() ? absl::StrCat("repository:", reference_.path, ":pull") : value("scope");
   HttpRequest request;
   request.cancelled = cancelled_;
   request.cap = kMaxTokenReply;
@@ -163,17 +186,22 @@ absl::StatusOr<std::string> Registry::FetchToken(const RegistryHost& host, const
   const bool ours = MayUseCredentials(host);
   if (ours && !auth_->identity_token.empty()) {
     request.url = realm;
-    request.form = absl::StrCat("grant_type=refresh_token&client_id=berth&service=", UrlEncode(value("service")), "&scope=", UrlEncode(scope),
-                                "&refresh_token=", UrlEncode(auth_->identity_token));
+    request.form =
+        absl::StrCat("grant_type=refresh_token&client_id=berth&service=", UrlEncode(value("service")),
+                     "&scope=", UrlEncode(scope), "&refresh_token=", UrlEncode(auth_->identity_token));
   } else {
-    request.url = absl::StrCat(realm, realm.find('?') == std::string::npos ? "?" : "&", "service=", UrlEncode(value("service")), "&scope=", UrlEncode(scope));
+    request.url = absl::StrCat(realm, realm.find('?') == std::string::npos ? "?" : "&",
+                               "service=", UrlEncode(value("service")), "&scope=", UrlEncode(scope));
     if (const std::string user = ours ? UserAndPassword(*auth_) : ""; !user.empty()) {
       request.headers.push_back("Authorization: Basic " + absl::Base64Escape(user));
     }
   }
   auto response = Exchange(request);
-  if (!response.ok()) return base::Annotate(response.status(), absl::StrCat("token server ", ShownUrl(realm)));
-  if (response->status != 200) return base::Annotate(StatusOfReply(response->status, response->body), absl::StrCat("token server ", ShownUrl(realm)));
+  if (!response.ok())
+    return base::Annotate(response.status(), absl::StrCat("token server ", ShownUrl(realm)));
+  if (response->status != 200)
+    return base::Annotate(StatusOfReply(response->status, response->body),
+                          absl::StrCat("token server ", ShownUrl(realm)));
   const auto json = nlohmann::json::parse(response->body, nullptr, false);
   for (const char* key : {"token", "access_token"}) {
     if (json.is_object() && json.contains(key) && json[key].is_string()) {

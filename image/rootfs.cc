@@ -23,7 +23,8 @@ namespace berth::image {
 namespace {
 
 constexpr auto kMeasureEvery = std::chrono::seconds(60);
-constexpr auto kMeasureGap = std::chrono::milliseconds(20);  // between two containers: the walk is never the node's main work
+constexpr auto kMeasureGap =
+    std::chrono::milliseconds(20);  // between two containers: the walk is never the node's main work
 
 absl::Status CopyAttributes(const struct stat& info, int target, const std::string& name) {
   if (::fchown(target, info.st_uid, info.st_gid) != 0 || ::fchmod(target, info.st_mode & 07777) != 0) {
@@ -32,10 +33,12 @@ absl::Status CopyAttributes(const struct stat& info, int target, const std::stri
   return absl::OkStatus();
 }
 
-// A layer that names /a/b but not /a says nothing of /a's mode, yet its directory is what overlayfs shows: owner and mode
-// must come from the nearest layer below that names it.
-absl::Status RestoreImplied(const Layout& layout, const LayerStore& layers, const std::vector<std::string>& diff_ids, const std::string& rootfs) {
-  BERTH_ASSIGN_OR_RETURN(const auto root, base::ToStatusOr(base::OpenAt(AT_FDCWD, rootfs, O_RDONLY | O_DIRECTORY)));
+// A layer that names /a/b but not /a says nothing of /a's mode, yet its directory is what overlayfs shows:
+// owner and mode must come from the nearest layer below that names it.
+absl::Status RestoreImplied(const Layout& layout, const LayerStore& layers,
+                            const std::vector<std::string>& diff_ids, const std::string& rootfs) {
+  BERTH_ASSIGN_OR_RETURN(const auto root,
+                         base::ToStatusOr(base::OpenAt(AT_FDCWD, rootfs, O_RDONLY | O_DIRECTORY)));
   std::set<std::string> decided;
   for (std::size_t top = diff_ids.size(); top-- > 0;) {
     const auto layer = layers.Find(diff_ids[top]);
@@ -45,7 +48,7 @@ absl::Status RestoreImplied(const Layout& layout, const LayerStore& layers, cons
       // A layer above that names the directory has the last word.
       bool named_above = false;
       for (std::size_t above = top + 1; above < diff_ids.size() && !named_above; ++above) {
-        struct stat info{};
+        struct stat info {};
         named_above = ::lstat((layout.layer(diff_ids[above]) + "/fs/" + path).c_str(), &info) == 0;
       }
       if (named_above) continue;
@@ -55,10 +58,13 @@ absl::Status RestoreImplied(const Layout& layout, const LayerStore& layers, cons
         auto source = base::OpenAt(fs->get(), path, O_RDONLY | O_DIRECTORY, base::Resolve::kNoSymlinks);
         if (!source) continue;
         const auto lower = layers.Find(diff_ids[below]);
-        if (lower != nullptr && std::find(lower->implicit.begin(), lower->implicit.end(), path) != lower->implicit.end()) continue;
-        struct stat info{};
+        if (lower != nullptr &&
+            std::find(lower->implicit.begin(), lower->implicit.end(), path) != lower->implicit.end())
+          continue;
+        struct stat info {};
         auto target = base::OpenAt(root.get(), path, O_RDONLY | O_DIRECTORY, base::Resolve::kNoSymlinks);
-        if (target && ::fstat(source->get(), &info) == 0) BERTH_RETURN_IF_ERROR(CopyAttributes(info, target->get(), path));
+        if (target && ::fstat(source->get(), &info) == 0)
+          BERTH_RETURN_IF_ERROR(CopyAttributes(info, target->get(), path));
         break;
       }
     }
@@ -67,13 +73,16 @@ absl::Status RestoreImplied(const Layout& layout, const LayerStore& layers, cons
 }
 
 // Owner and mode of "/": of the topmost layer that names it.
-absl::Status CopyRootAttributes(const Layout& layout, const LayerStore& layers, const std::vector<std::string>& diff_ids, const std::string& directory) {
+absl::Status CopyRootAttributes(const Layout& layout, const LayerStore& layers,
+                                const std::vector<std::string>& diff_ids, const std::string& directory) {
   for (auto diff_id = diff_ids.rbegin(); diff_id != diff_ids.rend(); ++diff_id) {
     const auto layer = layers.Find(*diff_id);
     if (layer == nullptr || !layer->root_named) continue;
-    struct stat info{};
-    if (::stat((layout.layer(*diff_id) + "/fs").c_str(), &info) != 0) return base::SyscallError(errno, "stat a layer");
-    BERTH_ASSIGN_OR_RETURN(const auto fd, base::ToStatusOr(base::OpenAt(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY)));
+    struct stat info {};
+    if (::stat((layout.layer(*diff_id) + "/fs").c_str(), &info) != 0)
+      return base::SyscallError(errno, "stat a layer");
+    BERTH_ASSIGN_OR_RETURN(const auto fd,
+                           base::ToStatusOr(base::OpenAt(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY)));
     return CopyAttributes(info, fd.get(), directory);
   }
   return absl::OkStatus();
@@ -101,7 +110,8 @@ class RootfsManager::Turn {
   std::string id_;
 };
 
-RootfsManager::RootfsManager(Layout layout, LayerStore* layers) : layout_(std::move(layout)), layers_(layers) {}
+RootfsManager::RootfsManager(Layout layout, LayerStore* layers)
+    : layout_(std::move(layout)), layers_(layers) {}
 
 RootfsManager::~RootfsManager() {
   {
@@ -114,7 +124,8 @@ RootfsManager::~RootfsManager() {
 
 absl::Status RootfsManager::Load() {
   overlay_ = ProbeOverlay(layout_.work() + "/overlay-probe");
-  if (!overlay_.ok()) base::LogWarning("overlayfs does not work here: root file systems are copied", {{"why", overlay_}});
+  if (!overlay_.ok())
+    base::LogWarning("overlayfs does not work here: root file systems are copied", {{"why", overlay_}});
   BERTH_ASSIGN_OR_RETURN(const auto names, base::ToStatusOr(base::ListDir(layout_.containers())));
   for (const auto& name : names) {
     auto text = base::ReadFile(layout_.container(name) + "/rootfs.json");
@@ -136,7 +147,8 @@ absl::Status RootfsManager::Load() {
       continue;
     }
     base::LogInfo("removing a half-made root file system", {{"container", name}});
-    if (auto discarded = Discard(name); !discarded.ok()) base::LogWarning("cannot remove it", {{"container", name}, {"why", discarded}});
+    if (auto discarded = Discard(name); !discarded.ok())
+      base::LogWarning("cannot remove it", {{"container", name}, {"why", discarded}});
   }
   measurer_ = std::thread([this] { Measure(); });
   return absl::OkStatus();
@@ -157,18 +169,22 @@ std::set<std::string> RootfsManager::Held() const {
 }
 
 absl::Status RootfsManager::WriteRecord(const std::string& container_id, const Entry& entry) {
-  const nlohmann::json json = {{"version", 1}, {"image_id", entry.image_id}, {"diff_ids", entry.diff_ids}, {"copied", entry.copied}};
-  return base::ToStatus(base::WriteFileDurable(layout_.container(container_id) + "/rootfs.json", json.dump()));
+  const nlohmann::json json = {
+      {"version", 1}, {"image_id", entry.image_id}, {"diff_ids", entry.diff_ids}, {"copied", entry.copied}};
+  return base::ToStatus(
+      base::WriteFileDurable(layout_.container(container_id) + "/rootfs.json", json.dump()));
 }
 
 absl::StatusOr<Rootfs> RootfsManager::Prepare(const std::string& container_id, const StoredImage& image) {
-  if (!base::IsHexId(container_id)) return absl::InvalidArgumentError(absl::StrCat("container id '", container_id, "' is not hex digits"));
+  if (!base::IsHexId(container_id))
+    return absl::InvalidArgumentError(absl::StrCat("container id '", container_id, "' is not hex digits"));
   const Turn turn(this, container_id);
   BERTH_RETURN_IF_ERROR(Discard(container_id));
   auto rootfs = Build(container_id, image);
   if (!rootfs.ok()) {
     if (auto discarded = Discard(container_id); !discarded.ok()) {
-      base::LogWarning("a failed root file system stays until the next start", {{"container", container_id}, {"why", discarded}});
+      base::LogWarning("a failed root file system stays until the next start",
+                       {{"container", container_id}, {"why", discarded}});
     }
   }
   return rootfs;
@@ -206,7 +222,8 @@ absl::Status RootfsManager::Mount(const std::string& container_id, const StoredI
   BERTH_RETURN_IF_ERROR(CopyRootAttributes(layout_, *layers_, image.diff_ids, directory + "/upper"));
   OverlayMount mount;
   mount.base = layout_.layers();
-  // An image may list one layer twice (the empty one); overlayfs wants each directory once: the lower one changes nothing.
+  // An image may list one layer twice (the empty one); overlayfs wants each directory once: the lower one
+  // changes nothing.
   std::set<std::string> listed;
   for (auto diff_id = image.diff_ids.rbegin(); diff_id != image.diff_ids.rend(); ++diff_id) {
     if (listed.insert(*diff_id).second) mount.lower.push_back(HexOf(*diff_id) + "/fs");
@@ -227,7 +244,8 @@ absl::Status RootfsManager::Copy(const std::string& container_id, const StoredIm
   const std::string rootfs = layout_.container(container_id) + "/rootfs";
   BERTH_RETURN_IF_ERROR(CopyRootAttributes(layout_, *layers_, image.diff_ids, rootfs));
   for (const auto& diff_id : image.diff_ids) {
-    BERTH_RETURN_IF_ERROR(base::Annotate(ApplyLayer(layout_.layer(diff_id) + "/fs", rootfs), "copy root file system"));
+    BERTH_RETURN_IF_ERROR(
+        base::Annotate(ApplyLayer(layout_.layer(diff_id) + "/fs", rootfs), "copy root file system"));
     BERTH_FAULT_POINT("image.rootfs.copied");
   }
   base::LogWarning("root file system copied: overlayfs does not work here", {{"container", container_id}});
@@ -239,7 +257,8 @@ absl::Status RootfsManager::Discard(const std::string& container_id) {
   const std::string directory = layout_.container(container_id);
   BERTH_RETURN_IF_ERROR(UnmountAll(directory + "/rootfs"));
   BERTH_FAULT_POINT("image.rootfs.unmounted");
-  const std::string trash = absl::StrCat(layout_.trash(), "/rootfs-", base::ShortId(container_id), "-", base::ShortId(base::NewId()));
+  const std::string trash = absl::StrCat(layout_.trash(), "/rootfs-", base::ShortId(container_id), "-",
+                                         base::ShortId(base::NewId()));
   if (::rename(directory.c_str(), trash.c_str()) != 0 && errno != ENOENT) {
     return base::SyscallError(errno, absl::StrCat("move '", directory, "' to the trash"));
   }
@@ -250,7 +269,8 @@ absl::Status RootfsManager::Discard(const std::string& container_id) {
 }
 
 absl::Status RootfsManager::Remove(const std::string& container_id) {
-  if (!base::IsHexId(container_id)) return absl::InvalidArgumentError(absl::StrCat("container id '", container_id, "' is not hex digits"));
+  if (!base::IsHexId(container_id))
+    return absl::InvalidArgumentError(absl::StrCat("container id '", container_id, "' is not hex digits"));
   const Turn turn(this, container_id);
   return Discard(container_id);
 }
@@ -258,7 +278,8 @@ absl::Status RootfsManager::Remove(const std::string& container_id) {
 absl::StatusOr<FsUsage> RootfsManager::Usage(const std::string& container_id) const {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(container_id);
-  if (found == entries_.end()) return absl::NotFoundError(absl::StrCat("container '", container_id, "' has no root file system"));
+  if (found == entries_.end())
+    return absl::NotFoundError(absl::StrCat("container '", container_id, "' has no root file system"));
   return found->second.usage;
 }
 

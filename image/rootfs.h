@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Root file systems of containers: <root>/containers/<id>/{upper,work,rootfs} and rootfs.json, which says what they stand on.
-// Thread safe; different containers never wait for each other.
+// Root file systems of containers: <root>/containers/<id>/{upper,work,rootfs} and rootfs.json, which says
+// what they stand on. Thread safe; different containers never wait for each other.
 #pragma once
 
 #include <condition_variable>
@@ -26,7 +26,8 @@ class RootfsManager {
   RootfsManager(Layout layout, LayerStore* layers);
   ~RootfsManager();
 
-  // At start: probes overlayfs, learns what exists, clears what a crash left half-made. Starts the thread that measures.
+  // At start: probes overlayfs, learns what exists, clears what a crash left half-made. Starts the thread
+  // that measures.
   absl::Status Load();
 
   absl::StatusOr<Rootfs> Prepare(const std::string& container_id, const StoredImage& image);

@@ -21,7 +21,8 @@ namespace berth::image::testing {
 
 struct TarEntry {
   std::string name;
-  char type = '0';  // '0' file, '1' hard link, '2' symbolic link, '3' char, '4' block, '5' directory, '6' fifo
+  char type =
+      '0';  // '0' file, '1' hard link, '2' symbolic link, '3' char, '4' block, '5' directory, '6' fifo
   std::string content = {}, link = {};
   unsigned mode = 0644;
   unsigned uid = 0, gid = 0, major = 0, minor = 0;
@@ -37,13 +38,16 @@ inline std::string Pad(std::string data) {
 
 inline std::string Header(const TarEntry& entry, std::size_t size) {
   char block[512] = {};
-  auto octal = [&](int at, int width, unsigned long long value) { std::snprintf(block + at, static_cast<std::size_t>(width), "%0*llo", width - 1, value); };
+  auto octal = [&](int at, int width, unsigned long long value) {
+    std::snprintf(block + at, static_cast<std::size_t>(width), "%0*llo", width - 1, value);
+  };
   std::memcpy(block, entry.name.data(), std::min<std::size_t>(entry.name.size(), 100));
   octal(100, 8, entry.mode);
   octal(108, 8, entry.uid);
   octal(116, 8, entry.gid);
   octal(124, 12, size);
-  if (!entry.claimed_size.empty()) std::memcpy(block + 124, entry.claimed_size.data(), std::min<std::size_t>(entry.claimed_size.size(), 12));
+  if (!entry.claimed_size.empty())
+    std::memcpy(block + 124, entry.claimed_size.data(), std::min<std::size_t>(entry.claimed_size.size(), 12));
   octal(136, 12, static_cast<unsigned long long>(entry.mtime));
   std::memset(block + 148, ' ', 8);
   block[156] = entry.type;
@@ -105,14 +109,19 @@ struct TestImage {
   std::string id() const { return DigestOf(config); }
 };
 
-inline TestImage MakeImage(const std::vector<std::vector<TarEntry>>& layers, nlohmann::json run_config = {{"Cmd", {"/bin/sh"}}}) {
+inline TestImage MakeImage(const std::vector<std::vector<TarEntry>>& layers,
+                           nlohmann::json run_config = {{"Cmd", {"/bin/sh"}}}) {
   TestImage image;
   nlohmann::json diff_ids = nlohmann::json::array();
   for (const auto& layer : layers) {
     image.layers.push_back(Tar(layer));
     diff_ids.push_back(DigestOf(image.layers.back()));
   }
-  image.config = nlohmann::json({{"architecture", "amd64"}, {"os", "linux"}, {"config", run_config}, {"rootfs", {{"type", "layers"}, {"diff_ids", diff_ids}}}}).dump();
+  image.config = nlohmann::json({{"architecture", "amd64"},
+                                 {"os", "linux"},
+                                 {"config", run_config},
+                                 {"rootfs", {{"type", "layers"}, {"diff_ids", diff_ids}}}})
+                     .dump();
   return image;
 }
 
@@ -125,12 +134,16 @@ inline std::string DockerArchive(const TestImage& image, const std::vector<std::
     layers.push_back(name);
   }
   members.push_back({.name = "config.json", .content = image.config});
-  members.push_back({.name = "manifest.json", .content = nlohmann::json::array({{{"Config", "config.json"}, {"RepoTags", tags}, {"Layers", layers}}}).dump()});
+  members.push_back(
+      {.name = "manifest.json",
+       .content = nlohmann::json::array({{{"Config", "config.json"}, {"RepoTags", tags}, {"Layers", layers}}})
+                      .dump()});
   return Tar(members);
 }
 
 // Files of an OCI layout, by path. Layers are gzip; `annotations` go to the only entry of index.json.
-inline std::map<std::string, std::string> OciLayout(const TestImage& image, const nlohmann::json& annotations, std::string* manifest_digest = nullptr) {
+inline std::map<std::string, std::string> OciLayout(const TestImage& image, const nlohmann::json& annotations,
+                                                    std::string* manifest_digest = nullptr) {
   std::map<std::string, std::string> files;
   auto blob = [&](const std::string& content, const std::string& type) {
     const std::string digest = DigestOf(content);
@@ -138,7 +151,8 @@ inline std::map<std::string, std::string> OciLayout(const TestImage& image, cons
     return nlohmann::json({{"mediaType", type}, {"digest", digest}, {"size", content.size()}});
   };
   nlohmann::json layers = nlohmann::json::array();
-  for (const auto& layer : image.layers) layers.push_back(blob(Gzip(layer), "application/vnd.oci.image.layer.v1.tar+gzip"));
+  for (const auto& layer : image.layers)
+    layers.push_back(blob(Gzip(layer), "application/vnd.oci.image.layer.v1.tar+gzip"));
   const nlohmann::json manifest = {{"schemaVersion", 2},
                                    {"mediaType", "application/vnd.oci.image.manifest.v1+json"},
                                    {"config", blob(image.config, "application/vnd.oci.image.config.v1+json")},

@@ -31,23 +31,30 @@ Dir OpenDir(int parent, const char* name) {
   return dir;
 }
 
-bool IsDots(const char* name) { return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0')); }
+bool IsDots(const char* name) {
+  return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
 
-// Empties the directory `name` in `top`: what is not a directory is unlinked, directories that hold something move to
-// `top` under fresh names, to be emptied in turn.
-absl::Status EmptyInto(int top, const std::string& name, dev_t device, std::uint64_t& counter, std::vector<std::string>& queue) {
+// Empties the directory `name` in `top`: what is not a directory is unlinked, directories that hold something
+// move to `top` under fresh names, to be emptied in turn.
+absl::Status EmptyInto(int top, const std::string& name, dev_t device, std::uint64_t& counter,
+                       std::vector<std::string>& queue) {
   Dir dir = OpenDir(top, name.c_str());
-  if (!dir) return errno == ENOENT ? absl::OkStatus() : base::SyscallError(errno, absl::StrCat("open '", name, "' to remove it"));
+  if (!dir)
+    return errno == ENOENT ? absl::OkStatus()
+                           : base::SyscallError(errno, absl::StrCat("open '", name, "' to remove it"));
   const int fd = ::dirfd(dir.get());
-  struct stat self{};
+  struct stat self {};
   if (::fstat(fd, &self) != 0) return base::SyscallError(errno, absl::StrCat("stat '", name, "'"));
   if (self.st_dev != device) return base::SyscallError(EXDEV, absl::StrCat("'", name, "' is a mount"));
   while (const dirent* entry = ::readdir(dir.get())) {
     if (IsDots(entry->d_name)) continue;
     if (::unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT) continue;
-    if (errno != EISDIR && errno != EPERM) return base::SyscallError(errno, absl::StrCat("remove '", entry->d_name, "'"));
+    if (errno != EISDIR && errno != EPERM)
+      return base::SyscallError(errno, absl::StrCat("remove '", entry->d_name, "'"));
     if (::unlinkat(fd, entry->d_name, AT_REMOVEDIR) == 0 || errno == ENOENT) continue;
-    if (errno != ENOTEMPTY && errno != EEXIST) return base::SyscallError(errno, absl::StrCat("remove directory '", entry->d_name, "'"));
+    if (errno != ENOTEMPTY && errno != EEXIST)
+      return base::SyscallError(errno, absl::StrCat("remove directory '", entry->d_name, "'"));
     if (name == ".") {  // at the top already
       queue.emplace_back(entry->d_name);
       continue;
@@ -68,12 +75,13 @@ absl::Status EmptyInto(int top, const std::string& name, dev_t device, std::uint
 }  // namespace
 
 absl::Status RemoveDeepTree(const std::string& path) {
-  struct stat info{};
+  struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) {
     return errno == ENOENT ? absl::OkStatus() : base::SyscallError(errno, absl::StrCat("stat '", path, "'"));
   }
   if (!S_ISDIR(info.st_mode)) {
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return base::SyscallError(errno, absl::StrCat("remove '", path, "'"));
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+      return base::SyscallError(errno, absl::StrCat("remove '", path, "'"));
     return absl::OkStatus();
   }
   base::UniqueFd top(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -89,7 +97,8 @@ absl::Status RemoveDeepTree(const std::string& path) {
       return base::SyscallError(errno, absl::StrCat("remove directory '", name, "' of '", path, "'"));
     }
   }
-  if (::rmdir(path.c_str()) != 0 && errno != ENOENT) return base::SyscallError(errno, absl::StrCat("remove '", path, "'"));
+  if (::rmdir(path.c_str()) != 0 && errno != ENOENT)
+    return base::SyscallError(errno, absl::StrCat("remove '", path, "'"));
   return absl::OkStatus();
 }
 
@@ -101,7 +110,7 @@ absl::StatusOr<TreeSize> MeasureTree(const std::string& path, const std::functio
     size.bytes += static_cast<std::uint64_t>(info.st_blocks) * 512;
     ++size.inodes;
   };
-  struct stat info{};
+  struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return base::SyscallError(errno, absl::StrCat("stat '", path, "'"));
   count(info);
   if (!S_ISDIR(info.st_mode)) return size;

@@ -23,11 +23,12 @@ namespace {
 
 // Kept free for everybody else on the disk: exit records and the database among them.
 constexpr std::uint64_t kReserve = 32ULL << 20;
-// Below this much dirty data in the whole node one syncfs is quicker than an fsync per file; above, it would wait for
-// everybody's pages.
+// Below this much dirty data in the whole node one syncfs is quicker than an fsync per file; above, it would
+// wait for everybody's pages.
 constexpr std::uint64_t kDirtyLimitKib = 256 * 1024;
 constexpr std::size_t kReportCap = 16 << 20;
-constexpr timeval kStalled{300, 0};  // a worker that takes nothing for so long is stuck (D state): the pull fails
+constexpr timeval kStalled{300,
+                           0};  // a worker that takes nothing for so long is stuck (D state): the pull fails
 
 std::uint64_t DirtyKib() {
   auto info = base::ReadFile("/proc/meminfo");
@@ -61,10 +62,11 @@ std::vector<std::string> Environment() {
   std::vector<std::string> env;
 #ifdef BERTH_FAULTS
   for (const char* name : {"BERTH_FAULT", "BERTH_FAULT_LIST"}) {
-    if (const char* value = std::getenv(name); value != nullptr) env.push_back(absl::StrCat(name, "=", value));
+    if (const char* value = std::getenv(name); value != nullptr)
+      env.push_back(absl::StrCat(name, "=", value));
   }
 #endif
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef BERTH_SANITIZED
   env.emplace_back("ASAN_OPTIONS=detect_leaks=0");
 #endif
   return env;
@@ -73,21 +75,25 @@ std::vector<std::string> Environment() {
 }  // namespace
 
 absl::StatusOr<std::uint64_t> FreeBytes(const std::string& path) {
-  struct statvfs info{};
-  if (::statvfs(path.c_str(), &info) != 0) return base::SyscallError(errno, absl::StrCat("statvfs '", path, "'"));
+  struct statvfs info {};
+  if (::statvfs(path.c_str(), &info) != 0)
+    return base::SyscallError(errno, absl::StrCat("statvfs '", path, "'"));
   const std::uint64_t free = static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
   if (free <= kReserve) {
-    return absl::ResourceExhaustedError(absl::StrCat("disk full: '", path, "' has ", free >> 20, " MiB left, of which ", kReserve >> 20, " are kept"));
+    return absl::ResourceExhaustedError(absl::StrCat("disk full: '", path, "' has ", free >> 20,
+                                                     " MiB left, of which ", kReserve >> 20, " are kept"));
   }
   return free - kReserve;
 }
 
 absl::StatusOr<UnpackWorker> UnpackWorker::Start(const WorkerOptions& options, const std::string& directory) {
   BERTH_ASSIGN_OR_RETURN(const std::uint64_t free, FreeBytes(directory));
-  BERTH_ASSIGN_OR_RETURN(auto target, base::ToStatusOr(base::OpenAt(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY)));
+  BERTH_ASSIGN_OR_RETURN(auto target,
+                         base::ToStatusOr(base::OpenAt(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY)));
   // A socket pair, not a pipe: a worker that ends early is EPIPE without a signal.
   int in[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) != 0) return base::SyscallError(errno, "socketpair for berth-unpack");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) != 0)
+    return base::SyscallError(errno, "socketpair for berth-unpack");
   base::UniqueFd in_child(in[0]);
   UnpackWorker worker;
   worker.input_.Reset(in[1]);
@@ -105,13 +111,15 @@ absl::StatusOr<UnpackWorker> UnpackWorker::Start(const WorkerOptions& options, c
   base::UniqueFd err_child(err[1]);
 
   base::SpawnOptions spawn;
-  spawn.argv = {options.program, options.layer ? "--mode=layer" : "--mode=files", absl::StrCat("--max-bytes=", free),
-                absl::StrCat("--max-entries=", options.max_entries),
+  spawn.argv = {options.program, options.layer ? "--mode=layer" : "--mode=files",
+                absl::StrCat("--max-bytes=", free), absl::StrCat("--max-entries=", options.max_entries),
                 DirtyKib() < kDirtyLimitKib ? "--sync=filesystem" : "--sync=files"};
   spawn.env = Environment();
-  spawn.fds = {{in_child.get(), 0}, {out_child.get(), 1}, {err_child.get(), 2}, {target.get(), unpack::kTargetFd}};
+  spawn.fds = {
+      {in_child.get(), 0}, {out_child.get(), 1}, {err_child.get(), 2}, {target.get(), unpack::kTargetFd}};
   spawn.new_session = true;
-  // Dies with the thread that feeds it, and so with a killed berthd: nothing is left that writes into a swept directory.
+  // Dies with the thread that feeds it, and so with a killed berthd: nothing is left that writes into a swept
+  // directory.
   spawn.parent_death_signal = SIGKILL;
   BERTH_ASSIGN_OR_RETURN(worker.child_, base::ToStatusOr(base::Spawn(spawn)));
   return worker;
@@ -146,12 +154,19 @@ absl::StatusOr<UnpackReport> UnpackWorker::Finish() {
   if (!status) return base::ToStatus(status.error());
   std::string words = errors.ok() ? *errors : std::string();
   while (!words.empty() && words.back() == '\n') words.pop_back();
-  if (status->signaled) return absl::InternalError(absl::StrCat("berth-unpack died: ", status->ToString(), words.empty() ? "" : ": ", words));
+  if (status->signaled)
+    return absl::InternalError(
+        absl::StrCat("berth-unpack died: ", status->ToString(), words.empty() ? "" : ": ", words));
   switch (status->code) {
-    case unpack::kExitDone: break;
-    case unpack::kExitFull: return absl::ResourceExhaustedError(absl::StrCat("disk full while unpacking below '", directory_, "': ", words));
-    case unpack::kExitArchive: return absl::FailedPreconditionError(words);
-    default: return absl::InternalError(absl::StrCat("unpack: ", words.empty() ? status->ToString() : words));
+    case unpack::kExitDone:
+      break;
+    case unpack::kExitFull:
+      return absl::ResourceExhaustedError(
+          absl::StrCat("disk full while unpacking below '", directory_, "': ", words));
+    case unpack::kExitArchive:
+      return absl::FailedPreconditionError(words);
+    default:
+      return absl::InternalError(absl::StrCat("unpack: ", words.empty() ? status->ToString() : words));
   }
   if (!report.ok()) return base::ToStatus(report.error());
   return ParseReport(*report);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// berthd's side of berth-unpack: starts it on a directory, feeds it, hears its report. One object, one thread.
+// berthd's side of berth-unpack: starts it on a directory, feeds it, hears its report. One object, one
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ struct WorkerOptions {
 
 struct UnpackReport {
   std::string diff_id;
-  std::uint64_t archive_bytes = 0, entries = 0, size_bytes = 0, disk_bytes = 0, inodes = 0, xattrs_dropped = 0;
+  std::uint64_t archive_bytes = 0, entries = 0, size_bytes = 0, disk_bytes = 0, inodes = 0,
+                xattrs_dropped = 0;
   std::vector<std::string> implicit;
   bool root_named = false;
 };
@@ -37,7 +39,8 @@ class UnpackWorker {
 
   // Blocks while the worker is busy. An error means that it gave up: Finish() says why.
   absl::Status Feed(std::string_view data);
-  // End of input; waits until everything is on disk. RESOURCE_EXHAUSTED: disk full. FAILED_PRECONDITION: bad archive.
+  // End of input; waits until everything is on disk. RESOURCE_EXHAUSTED: disk full. FAILED_PRECONDITION: bad
+  // archive.
   absl::StatusOr<UnpackReport> Finish();
 
  private:

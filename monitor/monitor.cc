@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "base/fault.h"
+#include "monitor/footprint.h"
 #include "monitor/holder.h"
 #include "monitor/json_read.h"
 #include "monitor/messages.h"
@@ -52,6 +53,7 @@ base::Result<void> Monitor::Listen() {
   auto fd = ListenAt(options_.pod_dir, kSocketName);
   if (!fd) return fd.TakeError();
   listening_ = std::move(*fd);
+  RestSoon();
   return loop_.Watch(listening_.get(), EPOLLIN, [this](std::uint32_t) { Accept(); });
 }
 
@@ -74,7 +76,18 @@ void Monitor::Closed(const Peer& peer) {
   }
 }
 
+// A while after the last thing of note: what that needed is given back.
+void Monitor::RestSoon() {
+  constexpr std::int64_t kAfter = 1'000'000'000;
+  loop_.Cancel(resting_);
+  resting_ = loop_.After(kAfter, [this] {
+    resting_ = 0;
+    ReleaseIdleMemory();
+  });
+}
+
 void Monitor::Broadcast(const Json& event) {
+  RestSoon();
   const auto peers = peers_;  // sending may close one
   for (const auto& peer : peers) {
     if (peer->greeted()) peer->Send(event);
@@ -87,6 +100,7 @@ void Monitor::Dispatch(const Peer& peer, const std::string& type, const Json& re
       {"kill", &Monitor::OnKill},            {"exec", &Monitor::OnExec},     {"exec_kill", &Monitor::OnExecKill},
       {"reopen_log", &Monitor::OnReopenLog}, {"update", &Monitor::OnUpdate}, {"list", &Monitor::OnList},     {"forget", &Monitor::OnForget},
       {"shutdown", &Monitor::OnShutdown},    {"ping", &Monitor::OnPing}};
+  RestSoon();
   const auto at = handlers.find(type);
   if (at == handlers.end()) return reply.failed({kErrUnsupported, "", "request type '" + type + "' is not known"});
   (this->*at->second)(peer, request, std::move(fds), std::move(reply));

@@ -56,6 +56,7 @@ class Monitor {
   void OnPing(const Peer& peer, const Json& request, Fds fds, Reply reply);
   void EndHolder(std::function<void()> then);
   void Leave(Reply reply);
+  void RestSoon();
   Json DescribeHolder() const;
 
   struct RunningExec {
@@ -74,6 +75,7 @@ class Monitor {
   std::optional<base::Child> holder_;
   std::uint64_t holder_ticks_ = 0;
   std::function<void()> when_holder_ended_;
+  Loop::TimerId resting_ = 0;
 };
 
 }  // namespace berth::monitor

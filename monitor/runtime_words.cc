@@ -6,7 +6,6 @@
 //   runc's init at start (on the container's stderr): "exec /bin/bad: exec format error"
 #include <algorithm>
 #include <cctype>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -25,9 +24,11 @@ std::string Trimmed(const std::string& text) {
 // The messages of a text whose lines may be JSON, logfmt or plain.
 std::vector<std::string> Messages(const std::string& text, bool errors_only) {
   std::vector<std::string> messages;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    line = Trimmed(line);
+  // No string stream: it would bring the whole of iostreams and locales into a program that there is one of per pod.
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = Trimmed(text.substr(begin, end - begin));
+    begin = end + 1;
     if (line.empty()) continue;
     if (line.front() == '{') {
       if (const auto json = ParseObject(line)) {

@@ -26,7 +26,8 @@ absl::Status Check(const ContainerConfig& config) {
   if (config.image.image.empty()) return absl::InvalidArgumentError("config.image.image is missing");
   // It becomes a path below the pod's log directory.
   if (config.log_path.find("..") != std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("log_path '", config.log_path, "' leaves the pod's log directory"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("log_path '", config.log_path, "' leaves the pod's log directory"));
   }
   return absl::OkStatus();
 }

@@ -23,6 +23,12 @@ cgroupfs::Resources Merged(cgroupfs::Resources base, const cgroupfs::Resources& 
   take(base.cpu_period_us, change.cpu_period_us);
   take(base.memory_limit_bytes, change.memory_limit_bytes);
   take(base.memory_swap_limit_bytes, change.memory_swap_limit_bytes);
+  // A memory limit given alone may pass memory + swap, which then goes with it (the kernel keeps memsw >=
+  // memory).
+  if (base.memory_swap_limit_bytes.value_or(0) > 0 &&
+      base.memory_limit_bytes.value_or(0) > *base.memory_swap_limit_bytes) {
+    base.memory_swap_limit_bytes = base.memory_limit_bytes;
+  }
   take(base.pids_limit, change.pids_limit);
   if (!change.cpuset_cpus.empty()) base.cpuset_cpus = change.cpuset_cpus;
   if (!change.cpuset_mems.empty()) base.cpuset_mems = change.cpuset_mems;

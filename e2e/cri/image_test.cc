@@ -182,8 +182,8 @@ TEST(Images, VerboseStatusCarriesTheConfiguration) {
 }
 
 TEST(Images, BadNamesAreRefusedWithASentence) {
-  for (const char* name :
-       {"", "UPPER/case:1", "registry.test/busybox:bad tag", "registry.test/busybox@sha256:1234", "://"}) {
+  for (const char* name : {"", "registry.test/UPPER/case:1", "registry.test/busybox:bad tag",
+                           "registry.test/busybox@sha256:1234", "://"}) {
     const absl::StatusOr<std::string> pulled = Pull(name);
     ASSERT_FALSE(pulled.ok()) << name;
     EXPECT_GT(pulled.status().message().size(), 10U) << name;

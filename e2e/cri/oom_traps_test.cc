@@ -144,6 +144,7 @@ TEST(OomTraps, TheNeighbourInThePodIsNotBlamed) {
 TEST(OomTraps, TheMessageNamesTheVictimItsHostPidTheLimitAndThePeak) {
   BERTH_NEEDS_OWN_DAEMON();
   const Pod pod;
+  const Container unlimited = Container::Run(pod, Server());  // or the pod's limit, the sum, may be hit first
   const Container container = Container::Run(pod, WithMemory(Faults({"eat", "1", "20"}), 50 * kMiB));
   const std::string pid = std::to_string(container.Pid());
   const std::string message = container.WaitExit().message();

@@ -136,7 +136,7 @@ TEST(Refusals, AWorkingDirectoryThatIsAFileFailsStart) {
 TEST(Refusals, ALimitTooSmallToStartSaysTheLimitAndWhatStartingNeeds) {
   BERTH_NEEDS_OWN_DAEMON();
   const Pod pod;
-  const auto created = Cri().CreateContainer(CreateRequest(pod, WithMemory(Server(), 512 * 1024)));
+  const auto created = Cri().CreateContainer(CreateRequest(pod, WithMemory(Server(), 32 * 1024)));
   absl::Status status = created.status();
   if (created.ok()) {
     status =
@@ -150,7 +150,7 @@ TEST(Refusals, ALimitTooSmallToStartSaysTheLimitAndWhatStartingNeeds) {
   }
   ASSERT_FALSE(status.ok());
   EXPECT_THAT(Message(status), HasSubstr("limit"));
-  EXPECT_THAT(Message(status), HasSubstr("MiB"));
+  EXPECT_THAT(Message(status), HasSubstr("iB")) << "with its number and unit";
 }
 
 TEST(Refusals, AnUnwritableLogDirectoryFailsTheStartAndNamesTheFile) {

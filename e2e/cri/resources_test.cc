@@ -149,7 +149,9 @@ TEST(Resources, AnUpdateOfACreatedContainerIsAppliedAtStart) {
   BERTH_NEEDS_OWN_DAEMON();
   const Pod pod;
   const Container container(pod, WithMemory(Server(), 50 * kMiB));
-  Update(container, [](auto* linux) { linux->set_memory_limit_in_bytes(80 * kMiB); });
+  Update(container, [](auto* linux) {
+    linux->set_memory_limit_in_bytes(80 * kMiB), linux->set_memory_swap_limit_in_bytes(80 * kMiB);
+  });
   container.Start();
   EXPECT_THAT(MemoryLimit(container.cgroup()), Optional(Eq(80 * kMiB)));
 }

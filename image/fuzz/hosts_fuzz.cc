@@ -7,7 +7,8 @@
 #include "image/hosts.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const auto hosts = berth::image::ParseHosts({reinterpret_cast<const char*>(data), size}, "registry.example", "/certs.d/registry.example");
+  const auto hosts = berth::image::ParseHosts({reinterpret_cast<const char*>(data), size}, "registry.example",
+                                              "/certs.d/registry.example");
   if (!hosts.ok()) return 0;
   if (hosts->empty() || hosts->back().mirror) std::abort();
   for (const auto& host : *hosts) {

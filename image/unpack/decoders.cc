@@ -49,10 +49,14 @@ class GzipDecoder : public Decoder {
 
   static std::string Explain(int result) {
     switch (result) {
-      case ISAL_INCORRECT_CHECKSUM: return "gzip layer is damaged: wrong checksum";
-      case ISAL_INVALID_WRAPPER: return "gzip layer is damaged: bytes after its end that are no gzip header";
-      case ISAL_UNSUPPORTED_METHOD: return "gzip layer uses an unknown compression method";
-      default: return "gzip layer is damaged: invalid block";
+      case ISAL_INCORRECT_CHECKSUM:
+        return "gzip layer is damaged: wrong checksum";
+      case ISAL_INVALID_WRAPPER:
+        return "gzip layer is damaged: bytes after its end that are no gzip header";
+      case ISAL_UNSUPPORTED_METHOD:
+        return "gzip layer uses an unknown compression method";
+      default:
+        return "gzip layer is damaged: invalid block";
     }
   }
 
@@ -75,7 +79,8 @@ class ZstdDecoder : public Decoder {
     ZSTD_inBuffer in{input.data(), input.size(), 0};
     ZSTD_outBuffer out{output_.data(), output_.size(), 0};
     const std::size_t result = ZSTD_decompressStream(context_, &out, &in);
-    if (ZSTD_isError(result) != 0) return base::Malformed(std::string("zstd layer is damaged: ") + ZSTD_getErrorName(result));
+    if (ZSTD_isError(result) != 0)
+      return base::Malformed(std::string("zstd layer is damaged: ") + ZSTD_getErrorName(result));
     input.remove_prefix(in.pos);
     at_end_ = result == 0;
     more_output_ = out.pos == out.size;
@@ -93,7 +98,9 @@ class ZstdDecoder : public Decoder {
 
 class PlainDecoder : public Decoder {
  public:
-  base::Result<std::string_view> Decode(std::string_view& input) override { return std::exchange(input, std::string_view()); }
+  base::Result<std::string_view> Decode(std::string_view& input) override {
+    return std::exchange(input, std::string_view());
+  }
   bool AtEnd() const override { return true; }
 };
 

@@ -25,7 +25,8 @@ using base::UniqueFd;
 namespace {
 
 constexpr std::string_view kWhiteoutPrefix = ".wh.";
-constexpr std::string_view kAufsPrefix = ".wh..wh.";  // aufs' own files; only the next one means something to us
+constexpr std::string_view kAufsPrefix =
+    ".wh..wh.";  // aufs' own files; only the next one means something to us
 constexpr std::string_view kOpaqueName = ".wh..wh..opq";
 
 struct Reader {
@@ -54,7 +55,7 @@ struct ArchiveCloser {
 }  // namespace
 
 Result<void> Extractor::Run(LayerStream& stream) {
-  struct stat info{};
+  struct stat info {};
   if (::fstat(root_, &info) != 0) return SyscallFailed(errno, "stat the layer's root");
   depths_[info.st_ino] = 0;
   ++report_.inodes;
@@ -76,9 +77,11 @@ Result<void> Extractor::Run(LayerStream& stream) {
     if (result == ARCHIVE_EOF) break;
     // ARCHIVE_WARN is a name that lost something in conversion: it would not be the file that was meant.
     if (result != ARCHIVE_OK) return failed();
-    if (++report_.entries > limits_.max_entries) return Malformed("archive has more than " + std::to_string(limits_.max_entries) + " entries");
+    if (++report_.entries > limits_.max_entries)
+      return Malformed("archive has more than " + std::to_string(limits_.max_entries) + " entries");
     BERTH_FAULT_POINT("unpack.entry");
-    if (auto done = Entry(archive.get(), entry); !done) return reader.failed ? Result<void>(reader.error) : done;
+    if (auto done = Entry(archive.get(), entry); !done)
+      return reader.failed ? Result<void>(reader.error) : done;
   }
   // Padding after the archive's end belongs to the digest.
   for (;;) {
@@ -113,18 +116,23 @@ Result<void> Extractor::Entry(::archive* archive, archive_entry* entry) {
     return HardLink(*place, *target);
   }
   switch (type) {
-    case AE_IFDIR: return Directory(*place, entry);
-    case AE_IFREG: return File(*place, archive, entry);
-    case AE_IFLNK: return Symlink(*place, entry);
+    case AE_IFDIR:
+      return Directory(*place, entry);
+    case AE_IFREG:
+      return File(*place, archive, entry);
+    case AE_IFLNK:
+      return Symlink(*place, entry);
     case AE_IFCHR:
     case AE_IFBLK:
-    case AE_IFIFO: return Node(*place, entry);
-    default: return Malformed("entry '" + *path + "' is of a kind that no layer may hold");
+    case AE_IFIFO:
+      return Node(*place, entry);
+    default:
+      return Malformed("entry '" + *path + "' is of a kind that no layer may hold");
   }
 }
 
 Result<bool> Extractor::ClearWay(const Place& place, bool keep_directory) {
-  struct stat info{};
+  struct stat info {};
   if (::fstatat(place.parent, place.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return false;
     return SyscallFailed(errno, "stat '" + place.path + "' of the layer");
@@ -142,25 +150,30 @@ Result<void> Extractor::RemoveAll(int parent, const std::string& name) {
 }
 
 Result<void> Extractor::Whiteout(const Place& place, const std::string& hidden) {
-  if (hidden.empty() || hidden == "." || hidden == "..") return Malformed("whiteout '" + place.path + "' names nothing");
+  if (hidden.empty() || hidden == "." || hidden == "..")
+    return Malformed("whiteout '" + place.path + "' names nothing");
   const std::string path = place.parent_path.empty() ? hidden : place.parent_path + "/" + hidden;
-  struct stat info{};
+  struct stat info {};
   if (::fstatat(place.parent, hidden.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
-    // This layer brings the name itself: only what lies in lower layers goes. A directory says so by being opaque.
+    // This layer brings the name itself: only what lies in lower layers goes. A directory says so by being
+    // opaque.
     if (!S_ISDIR(info.st_mode)) return {};
-    auto directory = base::OpenAt(place.parent, hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, Resolve::kBeneath);
+    auto directory =
+        base::OpenAt(place.parent, hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, Resolve::kBeneath);
     if (!directory) return directory.TakeError();
     return MarkOpaque(directory->get(), path);
   }
   // overlayfs' whiteout: a character device 0/0. The kernel lets anybody make it.
-  if (::mknodat(place.parent, hidden.c_str(), S_IFCHR | 0600, 0) != 0) return SyscallFailed(errno, "make whiteout '" + path + "'");
+  if (::mknodat(place.parent, hidden.c_str(), S_IFCHR | 0600, 0) != 0)
+    return SyscallFailed(errno, "make whiteout '" + path + "'");
   whiteouts_.insert(path);
   ++report_.inodes;
   return {};
 }
 
 Result<void> Extractor::MarkOpaque(int directory, const std::string& path) {
-  if (::fsetxattr(directory, "trusted.overlay.opaque", "y", 1, 0) != 0) return SyscallFailed(errno, "mark '" + path + "' opaque");
+  if (::fsetxattr(directory, "trusted.overlay.opaque", "y", 1, 0) != 0)
+    return SyscallFailed(errno, "mark '" + path + "' opaque");
   return {};
 }
 
@@ -183,11 +196,14 @@ Result<void> Extractor::Directory(const Place& place, archive_entry* entry) {
 }
 
 Result<void> Extractor::File(const Place& place, ::archive* archive, archive_entry* entry) {
-  if (archive_entry_size_is_set(entry) != 0 && static_cast<std::uint64_t>(archive_entry_size(entry)) > limits_.max_file_size) {
-    return Malformed("file '" + place.path + "' claims " + std::to_string(archive_entry_size(entry)) + " bytes");
+  if (archive_entry_size_is_set(entry) != 0 &&
+      static_cast<std::uint64_t>(archive_entry_size(entry)) > limits_.max_file_size) {
+    return Malformed("file '" + place.path + "' claims " + std::to_string(archive_entry_size(entry)) +
+                     " bytes");
   }
   if (auto cleared = ClearWay(place, false); !cleared) return cleared.TakeError();
-  UniqueFd fd(::openat(place.parent, place.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  UniqueFd fd(
+      ::openat(place.parent, place.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) return SyscallFailed(errno, "create '" + place.path + "' of the layer");
   ++report_.inodes;
   if (auto data = FileData(fd.get(), archive, place.path); !data) return data;
@@ -212,7 +228,8 @@ Result<void> Extractor::FileData(int fd, ::archive* archive, const std::string& 
     }
     // At the end the offset is the file's length: a hole may close it.
     const std::uint64_t block_end = static_cast<std::uint64_t>(offset) + size;
-    if (offset < 0 || block_end > limits_.max_file_size) return Malformed("file '" + path + "' grows beyond the limit");
+    if (offset < 0 || block_end > limits_.max_file_size)
+      return Malformed("file '" + path + "' grows beyond the limit");
     end = std::max(end, block_end);
     if (result == ARCHIVE_EOF) break;
     const auto* at = static_cast<const char*>(data);
@@ -224,7 +241,8 @@ Result<void> Extractor::FileData(int fd, ::archive* archive, const std::string& 
     }
     written += size;
   }
-  if (end > 0 && ::ftruncate(fd, static_cast<off_t>(end)) != 0) return SyscallFailed(errno, "set the length of '" + path + "'");
+  if (end > 0 && ::ftruncate(fd, static_cast<off_t>(end)) != 0)
+    return SyscallFailed(errno, "set the length of '" + path + "'");
   // Large files start their way to the disk while the rest still arrives.
   if (written >= (1 << 20)) (void)::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
   report_.size_bytes += end;
@@ -237,20 +255,25 @@ Result<void> Extractor::HardLink(const Place& place, const std::string& target) 
   if (target == place.path) return Malformed("hard link '" + place.path + "' to itself");
   // The target's directory is opened by itself: Locate would move the cached one away from under `place`.
   const auto slash = target.find_last_of('/');
-  auto parent = base::OpenAt(root_, slash == std::string::npos ? "." : target.substr(0, slash), O_RDONLY | O_DIRECTORY, Resolve::kInRoot);
+  auto parent = base::OpenAt(root_, slash == std::string::npos ? "." : target.substr(0, slash),
+                             O_RDONLY | O_DIRECTORY, Resolve::kInRoot);
   const std::string name = slash == std::string::npos ? target : target.substr(slash + 1);
-  struct stat info{};
+  struct stat info {};
   if (!parent || ::fstatat(parent->get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
     return Malformed("hard link '" + place.path + "' to '" + target + "', which this layer does not hold");
   }
-  if (S_ISDIR(info.st_mode)) return Malformed("hard link '" + place.path + "' to the directory '" + target + "'");
-  struct stat there{};
-  if (::fstatat(place.parent, place.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == info.st_ino) return {};
+  if (S_ISDIR(info.st_mode))
+    return Malformed("hard link '" + place.path + "' to the directory '" + target + "'");
+  struct stat there {};
+  if (::fstatat(place.parent, place.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+      there.st_ino == info.st_ino)
+    return {};
   if (auto cleared = ClearWay(place, false); !cleared) return cleared.TakeError();
   // Without AT_SYMLINK_FOLLOW: a link to a symbolic link is one more name of that link.
   if (::linkat(parent->get(), name.c_str(), place.parent, place.name.c_str(), 0) != 0) {
     const int err = errno;
-    if (err == EMLINK || err == ENOENT) return Malformed("hard link '" + place.path + "' to '" + target + "' cannot be made");
+    if (err == EMLINK || err == ENOENT)
+      return Malformed("hard link '" + place.path + "' to '" + target + "' cannot be made");
     return SyscallFailed(err, "link '" + place.path + "' to '" + target + "'");
   }
   return {};
@@ -258,10 +281,13 @@ Result<void> Extractor::HardLink(const Place& place, const std::string& target) 
 
 Result<void> Extractor::Symlink(const Place& place, archive_entry* entry) {
   const char* target = archive_entry_symlink(entry);
-  if (target == nullptr || *target == '\0') return Malformed("symbolic link '" + place.path + "' without a target");
-  if (std::strlen(target) > limits_.max_path) return Malformed("target of symbolic link '" + place.path + "' is too long");
+  if (target == nullptr || *target == '\0')
+    return Malformed("symbolic link '" + place.path + "' without a target");
+  if (std::strlen(target) > limits_.max_path)
+    return Malformed("target of symbolic link '" + place.path + "' is too long");
   if (auto cleared = ClearWay(place, false); !cleared) return cleared.TakeError();
-  if (::symlinkat(target, place.parent, place.name.c_str()) != 0) return SyscallFailed(errno, "link '" + place.path + "' of the layer");
+  if (::symlinkat(target, place.parent, place.name.c_str()) != 0)
+    return SyscallFailed(errno, "link '" + place.path + "' of the layer");
   ++report_.inodes;
   return mode_ == Mode::kFiles ? Result<void>() : SetByName(place, entry, true);
 }
@@ -270,7 +296,8 @@ Result<void> Extractor::Node(const Place& place, archive_entry* entry) {
   if (mode_ == Mode::kFiles) return Malformed("'" + place.path + "' is neither file, directory nor link");
   if (auto cleared = ClearWay(place, false); !cleared) return cleared.TakeError();
   const mode_t kind = archive_entry_filetype(entry);
-  const dev_t device = kind == AE_IFIFO ? 0 : makedev(archive_entry_rdevmajor(entry), archive_entry_rdevminor(entry));
+  const dev_t device =
+      kind == AE_IFIFO ? 0 : makedev(archive_entry_rdevmajor(entry), archive_entry_rdevminor(entry));
   if (::mknodat(place.parent, place.name.c_str(), kind | 0600, device) != 0) {
     return SyscallFailed(errno, "make device or pipe '" + place.path + "' of the layer");
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tar archive turned into files below one directory. Names, links and numbers in the archive are hostile: every path is
-// resolved by openat2(RESOLVE_IN_ROOT) below the root, and every count and size has a cap. Single-threaded.
+// A tar archive turned into files below one directory. Names, links and numbers in the archive are hostile:
+// every path is resolved by openat2(RESOLVE_IN_ROOT) below the root, and every count and size has a cap.
+// Single-threaded.
 #pragma once
 
 #include <time.h>
@@ -28,10 +29,11 @@ enum class Mode {
 struct Limits {
   std::uint64_t max_entries = 4'000'000;
   std::size_t max_path = 4095;
-  int max_depth = 512;                     // directories within directories; what removes them later must be able to
-  int max_xattrs = 64;                     // of one entry
-  std::size_t max_xattr_size = 65536;      // XATTR_SIZE_MAX
-  std::uint64_t max_file_size = 1ULL << 40;  // holes count: a sparse file is cheap on disk, but not when it is copied
+  int max_depth = 512;  // directories within directories; what removes them later must be able to
+  int max_xattrs = 64;  // of one entry
+  std::size_t max_xattr_size = 65536;  // XATTR_SIZE_MAX
+  std::uint64_t max_file_size =
+      1ULL << 40;  // holes count: a sparse file is cheap on disk, but not when it is copied
   std::size_t max_implicit = 10'000;
 };
 
@@ -41,7 +43,8 @@ struct Report {
   std::uint64_t disk_bytes = 0;  // rounded up to blocks of 4 KiB
   std::uint64_t inodes = 0;
   std::uint64_t xattrs_dropped = 0;  // the file system or the kernel does not take them
-  // Directories that the archive only implies (it names something below them): their mode must come from a lower layer.
+  // Directories that the archive only implies (it names something below them): their mode must come from a
+  // lower layer.
   std::set<std::string> implicit;
   bool root_named = false;  // the archive has an entry for "/"
 };
@@ -70,7 +73,8 @@ class Extractor {
   base::Result<Place> Locate(const std::string& path, bool make_parents);
   base::Result<void> OpenParent(const std::string& path, bool make_parents);
   base::Result<void> MakeDir(const Place& place, bool implicit, bool opaque);
-  base::Result<bool> ClearWay(const Place& place, bool keep_directory);  // true: a directory is there to be kept
+  base::Result<bool> ClearWay(const Place& place,
+                              bool keep_directory);  // true: a directory is there to be kept
   base::Result<void> RemoveAll(int parent, const std::string& name);
   base::Result<void> RemoveDirectory(int parent, const std::string& name);
   base::Result<void> MarkOpaque(int directory, const std::string& path);
@@ -92,19 +96,20 @@ class Extractor {
   const Limits limits_;
   Report report_;
   std::vector<DirTime> times_;
-  // The directory of the last entry, as most entries share it with their neighbour. Its path cannot come to lead elsewhere
-  // meanwhile: that takes an entry in another directory, which replaces the cached one.
+  // The directory of the last entry, as most entries share it with their neighbour. Its path cannot come to
+  // lead elsewhere meanwhile: that takes an entry in another directory, which replaces the cached one.
   std::string parent_path_;
   base::UniqueFd parent_;
   std::unordered_map<std::uint64_t, int> depths_;  // of each directory by inode; the root is 0
   std::set<std::string> whiteouts_;  // made by this layer: a directory over one of them is opaque
 };
 
-// "./a//b/" → "a/b", "/" → "". Absolute names count from the root, as every builder means them. `..` that stays inside is
-// resolved; one that leaves is an error.
+// "./a//b/" → "a/b", "/" → "". Absolute names count from the root, as every builder means them. `..` that
+// stays inside is resolved; one that leaves is an error.
 base::Result<std::string> NormalisePath(const char* name, std::size_t max_length);
 
-// Everything below `root` to disk: one syncfs, or an fsync of each file and directory (bounded to ours on a busy node).
+// Everything below `root` to disk: one syncfs, or an fsync of each file and directory (bounded to ours on a
+// busy node).
 base::Result<void> SyncTree(int root, bool whole_file_system);
 
 timespec MtimeOf(archive_entry* entry);

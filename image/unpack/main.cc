@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// berth-unpack: one archive from stdin into the directory given as descriptor 3, in a cage (confine.h). On success one JSON
-// line on stdout; on failure one line of text on stderr and an exit code that tells the kind (worker.h).
+// berth-unpack: one archive from stdin into the directory given as descriptor 3, in a cage (confine.h). On
+// success one JSON line on stdout; on failure one line of text on stderr and an exit code that tells the kind
+// (worker.h).
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -51,10 +52,11 @@ base::Result<Arguments> Parse(int argc, char** argv) {
 }
 
 base::Result<std::string> Work(const Arguments& arguments) {
-  // What the libraries open lazily must be open before the cage closes: crypto's configuration, and a locale in which
-  // libarchive hands UTF-8 names through.
+  // What the libraries open lazily must be open before the cage closes: crypto's configuration, and a locale
+  // in which libarchive hands UTF-8 names through.
   (void)DigestOf("");
-  if (std::setlocale(LC_CTYPE, "C.UTF-8") == nullptr) return base::Malformed("locale C.UTF-8 is missing on this host");
+  if (std::setlocale(LC_CTYPE, "C.UTF-8") == nullptr)
+    return base::Malformed("locale C.UTF-8 is missing on this host");
   if (auto confined = Confine(kTargetFd); !confined) return confined.TakeError();
   // The descriptor that came in still belongs to the host's mount: with it open, `..` would lead out.
   ::close(kTargetFd);
@@ -66,10 +68,14 @@ base::Result<std::string> Work(const Arguments& arguments) {
   if (auto done = extractor.Run(stream); !done) return done.TakeError();
   if (auto synced = SyncTree(root->get(), arguments.sync_file_system); !synced) return synced.TakeError();
   const Report& report = extractor.report();
-  const nlohmann::json line = {{"diff_id", stream.DiffId()},           {"archive_bytes", stream.bytes()},
-                               {"entries", report.entries},            {"size_bytes", report.size_bytes},
-                               {"disk_bytes", report.disk_bytes},      {"inodes", report.inodes},
-                               {"xattrs_dropped", report.xattrs_dropped}, {"implicit", report.implicit},
+  const nlohmann::json line = {{"diff_id", stream.DiffId()},
+                               {"archive_bytes", stream.bytes()},
+                               {"entries", report.entries},
+                               {"size_bytes", report.size_bytes},
+                               {"disk_bytes", report.disk_bytes},
+                               {"inodes", report.inodes},
+                               {"xattrs_dropped", report.xattrs_dropped},
+                               {"implicit", report.implicit},
                                {"root_named", report.root_named}};
   return line.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";
 }

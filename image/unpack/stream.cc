@@ -11,10 +11,14 @@ constexpr std::size_t kInputSize = 256 * 1024;
 constexpr std::string_view kGzipMagic("\x1f\x8b", 2);
 constexpr std::string_view kZstdMagic("\x28\xb5\x2f\xfd", 4);
 constexpr std::string_view kBzip2Magic("BZh", 3);
-constexpr std::string_view kXzMagic("\xfd" "7zXZ", 5);
+constexpr std::string_view kXzMagic(
+    "\xfd"
+    "7zXZ",
+    5);
 }  // namespace
 
-LayerStream::LayerStream(int fd, std::uint64_t max_bytes) : fd_(fd), max_bytes_(max_bytes), input_(kInputSize) {}
+LayerStream::LayerStream(int fd, std::uint64_t max_bytes)
+    : fd_(fd), max_bytes_(max_bytes), input_(kInputSize) {}
 LayerStream::~LayerStream() = default;
 
 base::Result<std::string_view> LayerStream::ReadInput() {
@@ -59,7 +63,8 @@ base::Result<std::string_view> LayerStream::Next() {
     if (!out->empty()) {
       bytes_ += out->size();
       if (bytes_ > max_bytes_) {
-        return base::SyscallFailed(ENOSPC, "layer needs more than the " + std::to_string(max_bytes_) + " bytes that are free");
+        return base::SyscallFailed(
+            ENOSPC, "layer needs more than the " + std::to_string(max_bytes_) + " bytes that are free");
       }
       hash_.Update(*out);
       return out;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bytes of a layer's tar archive: read from a descriptor, inflated (gzip by ISA-L, zstd, or plain, told apart by their first
-// bytes, as media types in the wild cannot be trusted), hashed. Single-threaded.
+// The bytes of a layer's tar archive: read from a descriptor, inflated (gzip by ISA-L, zstd, or plain, told
+// apart by their first bytes, as media types in the wild cannot be trusted), hashed. Single-threaded.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ class LayerStream {
   LayerStream(int fd, std::uint64_t max_bytes);
   ~LayerStream();
 
-  // The next bytes of the tar archive, valid until the next call; empty at the end. An errno of 0 means malformed input.
+  // The next bytes of the tar archive, valid until the next call; empty at the end. An errno of 0 means
+  // malformed input.
   base::Result<std::string_view> Next();
 
   std::uint64_t bytes() const { return bytes_; }

@@ -111,6 +111,12 @@ TEST_F(HandlerTest, AProgramThatFailsInTheContainerIsSeen) {
   }
 }
 
+TEST_F(HandlerTest, ADynamicProgramRunsWithTheHostsLibraries) {
+  options_.probe_program = "/bin/true";  // sanitizer builds of berth-monitor are such
+  const auto handlers = Probe();
+  for (const Handler& handler : handlers->all()) EXPECT_TRUE(handler.usable) << handler.name << ": " << handler.why_not;
+}
+
 TEST_F(HandlerTest, ResultsAreKeptForThisBootAndThisBinary) {
   const auto first = Probe();
   const std::string name = options_.handlers[0].name;

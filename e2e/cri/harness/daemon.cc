@@ -3,6 +3,7 @@
 
 #include <absl/strings/str_join.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include "e2e/cri/harness/files.h"
@@ -31,7 +32,12 @@ Daemon::Daemon(DaemonConfig config) : config_(std::move(config)) {
   client_ = std::make_unique<Client>(endpoint_);
 }
 
-Daemon::~Daemon() { program_.Kill(); }
+Daemon::~Daemon() {
+  program_.Kill();
+  // The mount that pins lie on is the daemon's, not a pod's. Busy means that a pod's pin is still there: a
+  // leak to tell.
+  ::umount2((state_ + "/pods").c_str(), 0);
+}
 
 void Daemon::WriteConfig() const {
   std::vector<std::string> bin_dirs;

@@ -2,6 +2,7 @@
 #include "e2e/cri/harness/pod.h"
 
 #include <absl/strings/str_join.h>
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,6 +16,11 @@ namespace {
 std::string Unique(const std::string& prefix) {
   static std::atomic<int> next{1};
   return prefix + std::to_string(next++);
+}
+
+// A destructor cannot throw, but a failed removal is a failure of the test.
+void Tell(const char* call, const absl::Status& status) {
+  if (!status.ok()) ADD_FAILURE() << call << " at the end of its scope: " << status;
 }
 
 }  // namespace
@@ -91,7 +97,8 @@ Pod::Pod(cri::PodSandboxConfig config, Here where) : config_(std::move(config)) 
 Pod::~Pod() {
   if (id_.empty()) return;
   static_cast<void>(Cri().StopPodSandbox(WithPod<cri::StopPodSandboxRequest>(id_), seconds(30)));
-  static_cast<void>(Cri().RemovePodSandbox(WithPod<cri::RemovePodSandboxRequest>(id_), seconds(30)));
+  Tell("RemovePodSandbox",
+       Cri().RemovePodSandbox(WithPod<cri::RemovePodSandboxRequest>(id_), seconds(30)).status());
 }
 
 cri::PodSandboxStatus Pod::Status(Here where) const {
@@ -127,7 +134,8 @@ Container::~Container() {
   cri::StopContainerRequest stop;
   stop.set_container_id(id_);
   static_cast<void>(Cri().StopContainer(stop, seconds(30)));
-  static_cast<void>(Cri().RemoveContainer(WithContainer<cri::RemoveContainerRequest>(id_), seconds(30)));
+  Tell("RemoveContainer",
+       Cri().RemoveContainer(WithContainer<cri::RemoveContainerRequest>(id_), seconds(30)).status());
 }
 
 Container Container::Run(const Pod& pod, cri::ContainerConfig config, Here where) {
