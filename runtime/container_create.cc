@@ -20,6 +20,7 @@ namespace berth::runtime {
 namespace {
 
 constexpr std::int64_t kQuickNs = 10 * base::kSecondNs;
+constexpr std::int64_t kForgetNs = 60 * base::kSecondNs;
 
 absl::Status Check(const ContainerConfig& config) {
   if (config.metadata.name.empty()) return absl::InvalidArgumentError("config.metadata.name is missing");
@@ -160,6 +161,12 @@ absl::Status DiscardContainer(Core& core, Container& container) {
   const std::shared_ptr<Pod> pod = container.pod();
   BERTH_RETURN_IF_ERROR(
       container.Change([](ContainerRecord& record) { record.stage = ContainerStage::kRemoving; }));
+  // The monitor lets go of a container only when the OCI runtime has deleted it: until then both write in its
+  // directory.
+  if (const auto monitor = pod->ConnectedMonitor(); monitor != nullptr) {
+    const auto forgotten = monitor->Forget(id, base::Deadline::After(kForgetNs));
+    if (!forgotten.ok() && !absl::IsNotFound(forgotten) && !absl::IsUnavailable(forgotten)) return forgotten;
+  }
   // Normally gone with the exit; a crash may have left it.
   BERTH_ASSIGN_OR_RETURN(auto cgroup,
                          base::ToStatusOr(core.options.cgroups->At(container.record().status.cgroup)));

@@ -5,7 +5,9 @@
 
 #include <csignal>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "runtime/pod_cgroup.h"
@@ -20,16 +22,36 @@ std::string Under(const std::string& root, const std::string& path) {
   return root == "/" ? "/" + path : root + "/" + path;
 }
 
+std::string MonitorsCgroup(const Options& options) { return Under(options.cgroup_root, "berth-monitors"); }
+
+bool ServesPod(pid_t pid, const std::string& pod_id) {
+  const auto command = base::ReadFile(absl::StrCat("/proc/", pid, "/cmdline"));
+  return command.ok() && absl::StrContains(*command, absl::string_view(pod_id));
+}
+
 }  // namespace
+
+std::optional<base::ProcessIdentity> FindMonitor(const Core& core, const Pod& pod) {
+  const base::ProcessIdentity recorded = pod.record().monitor;
+  if (base::OpenProcess(recorded).ok()) return recorded;
+  const auto cgroup = core.options.cgroups->At(MonitorsCgroup(core.options));
+  if (!cgroup.ok()) return std::nullopt;
+  const auto pids = (*cgroup)->Processes();
+  if (!pids.ok()) return std::nullopt;
+  for (const pid_t pid : *pids) {
+    const auto identity = base::IdentifyProcess(pid);
+    if (identity.ok() && ServesPod(pid, pod.id())) return *identity;
+  }
+  return std::nullopt;
+}
 
 std::string HolderCgroup(const Options& options, const std::string& pod_id) {
   return Under(options.cgroup_root, "berth-pause/" + pod_id);
 }
 
 absl::StatusOr<monitor::LaunchOptions> MonitorLaunchOptions(Core& core, const Pod& pod) {
-  BERTH_ASSIGN_OR_RETURN(
-      auto cgroup,
-      base::ToStatusOr(core.options.cgroups->At(Under(core.options.cgroup_root, "berth-monitors"))));
+  BERTH_ASSIGN_OR_RETURN(auto cgroup,
+                         base::ToStatusOr(core.options.cgroups->At(MonitorsCgroup(core.options))));
   BERTH_RETURN_IF_ERROR(base::ToStatusOr(cgroup->Create()).status());
   monitor::LaunchOptions options;
   options.program = core.options.monitor_program;

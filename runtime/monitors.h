@@ -10,6 +10,9 @@ namespace berth::runtime {
 
 // The monitors' own cgroup (made when missing), program and places.
 absl::StatusOr<monitor::LaunchOptions> MonitorLaunchOptions(Core& core, const Pod& pod);
+// The pod's monitor, if it lives: by its record, else (a crash came between its launch and the record) by
+// looking through the monitors' cgroup.
+std::optional<base::ProcessIdentity> FindMonitor(const Core& core, const Pod& pod);
 // The cgroup of a pod's PID holder.
 std::string HolderCgroup(const Options& options, const std::string& pod_id);
 

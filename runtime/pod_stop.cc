@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+
 #include <csignal>
 #include <thread>
 
@@ -37,21 +39,34 @@ absl::Status StopContainers(Core& core, Pod& pod) {
   return failed;
 }
 
+bool WaitGone(int pidfd, std::int64_t ns) {
+  pollfd fd{pidfd, POLLIN, 0};
+  const base::Deadline deadline = base::Deadline::After(ns);
+  while (::poll(&fd, 1, deadline.PollMs()) < 0 && errno == EINTR) {
+  }
+  return base::PidfdExited(pidfd);
+}
+
+// Its containers have ended: nothing is lost with it.
+absl::Status EndMonitor(Pod& pod, const base::ProcessIdentity& identity) {
+  const auto process = base::OpenProcess(identity);
+  if (!process.ok()) return absl::OkStatus();
+  if (pod.ConnectedMonitor() != nullptr || pod.ConnectMonitor(base::Deadline::After(kQuickNs)).ok()) {
+    const auto sent_home = pod.ConnectedMonitor() == nullptr
+                               ? absl::UnavailableError("disconnected")
+                               : pod.ConnectedMonitor()->Shutdown(base::Deadline::After(kQuickNs));
+    if (sent_home.ok() && WaitGone(process->get(), kQuickNs)) return absl::OkStatus();
+    base::LogWarning("monitor did not shut down; ending it", {{"pod", pod.id()}, {"error", sent_home}});
+  }
+  BERTH_FAULT_POINT("runtime.monitor_kill");
+  (void)base::PidfdSignal(process->get(), SIGKILL);
+  if (WaitGone(process->get(), kQuickNs)) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat("monitor ", identity.pid, " was killed and has not ended"));
+}
+
 absl::Status EndHelpers(Core& core, Pod& pod) {
   const PodRecord record = pod.record();
-  if (base::OpenProcess(record.monitor).ok()) {
-    if (auto monitor = pod.Monitor(base::Deadline::After(kQuickNs)); monitor.ok()) {
-      const auto sent_home = (*monitor)->Shutdown(base::Deadline::After(kQuickNs));
-      if (!sent_home.ok())
-        base::LogWarning("monitor did not shut down; ending it", {{"pod", pod.id()}, {"error", sent_home}});
-    }
-    pod.Disconnect();
-    if (auto process = base::OpenProcess(record.monitor); process.ok()) {
-      // Its containers have ended: nothing is lost with it.
-      base::Child monitor{record.monitor.pid, std::move(*process)};
-      if (!base::PidfdExited(monitor.pidfd.get())) (void)base::PidfdSignal(monitor.pidfd.get(), SIGKILL);
-    }
-  }
+  if (const auto monitor = FindMonitor(core, pod)) BERTH_RETURN_IF_ERROR(EndMonitor(pod, *monitor));
   pod.Disconnect();
   if (record.status.config.namespaces.pid == NamespaceMode::kPod) {
     BERTH_ASSIGN_OR_RETURN(auto cgroup,
