@@ -95,7 +95,9 @@ void FillContainer(const runtime::Runtime& runtime, const runtime::Explanation& 
   out->set_created_unix_ns(container.created_at);
   out->set_started_unix_ns(container.started_at);
   FillExit(container, explanation.record, out);
-  FillLimits(container.cgroup, explanation.container_limits, out->mutable_limits());
+  FillLimits(container.cgroup,
+             explanation.container_limits ? explanation.container_limits : container.config.resources,
+             out->mutable_limits());
   FillLimits(explanation.pod->cgroup, explanation.pod_limits, out->mutable_pod_limits());
   if (!explanation.container_limits)
     out->add_notes("the container's cgroup is gone, so its limits are those of its record");

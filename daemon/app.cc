@@ -111,6 +111,7 @@ absl::Status OpenRuntime(const Config& config, Parts* parts) {
   options.state = config.state;
   options.monitor_program = parts->monitor_program;
   options.cgroup_root = config.cgroup.root;
+  options.kernel_log = config.kernel.log;
   options.store = parts->store.get();
   options.images = parts->images.get();
   options.network = parts->network.get();

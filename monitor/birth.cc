@@ -15,8 +15,8 @@
 namespace berth::monitor {
 namespace {
 
-void Ask(Loop& loop, pid_t pid, base::Deadline deadline, std::int64_t wait_ns, const std::shared_ptr<bool>& stopped,
-         const std::function<void(bool)>& done) {
+void Ask(Loop& loop, pid_t pid, base::Deadline deadline, std::int64_t wait_ns,
+         const std::shared_ptr<bool>& stopped, const std::function<void(bool)>& done) {
   if (*stopped) return;
   const auto flags = ProcessFlags(pid);
   if (!flags) return done(false);
@@ -60,7 +60,8 @@ std::string TakeAvailable(int fd) {
   return text;
 }
 
-void WhenExecuted(Loop& loop, pid_t pid, std::int64_t limit_ns, std::shared_ptr<bool> stopped, std::function<void(bool)> done) {
+void WhenExecuted(Loop& loop, pid_t pid, std::int64_t limit_ns, std::shared_ptr<bool> stopped,
+                  std::function<void(bool)> done) {
   Ask(loop, pid, base::Deadline::After(limit_ns), base::kMillisecondNs, stopped, done);
 }
 

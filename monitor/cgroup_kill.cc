@@ -2,10 +2,10 @@
 #include "monitor/cgroup_kill.h"
 
 #include <dirent.h>
-#include <csignal>
 
 #include <algorithm>
 #include <charconv>
+#include <csignal>
 
 #include "base/fault.h"
 #include "base/files.h"
@@ -31,7 +31,8 @@ void Collect(const std::string& dir, std::vector<pid_t>& pids, int depth) {
   DIR* listing = ::opendir(dir.c_str());
   if (listing == nullptr) return;
   while (const dirent* entry = ::readdir(listing)) {
-    if (entry->d_type == DT_DIR && entry->d_name[0] != '.') Collect(dir + "/" + entry->d_name, pids, depth - 1);
+    if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+      Collect(dir + "/" + entry->d_name, pids, depth - 1);
   }
   ::closedir(listing);
 }
@@ -69,7 +70,8 @@ std::shared_ptr<CgroupKill> CgroupKill::Start(Loop& loop, Dirs dirs, base::Deadl
 }
 
 void CgroupKill::Freeze(std::shared_ptr<CgroupKill> self) {
-  // Takes hold within moments, and a fork in between inherits it: nobody can outrun the list that Strike reads.
+  // Takes hold within moments, and a fork in between inherits it: nobody can outrun the list that Strike
+  // reads.
   if (!dirs_.freezer.empty()) (void)base::WriteControl(dirs_.freezer + "/freezer.state", "FROZEN");
   loop_.After(base::kMillisecondNs, [self] { self->Strike(self); });
 }

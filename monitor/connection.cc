@@ -23,7 +23,8 @@ void Connection::Watch() {
   const bool wanted = !queue_.empty();
   if (!fd_ || wanted == writing_) return;
   writing_ = wanted;
-  (void)loop_.Watch(fd_.get(), wanted ? EPOLLIN | EPOLLOUT : EPOLLIN, [this](std::uint32_t events) { OnEvents(events); });
+  (void)loop_.Watch(fd_.get(), wanted ? EPOLLIN | EPOLLOUT : EPOLLIN,
+                    [this](std::uint32_t events) { OnEvents(events); });
 }
 
 void Connection::OnEvents(std::uint32_t events) {
@@ -64,10 +65,12 @@ void Connection::Handle(Packet packet) {
   };
   reply.failed = [weak, seq](const ReplyError& error) {
     if (const auto self = weak.lock()) {
-      self->Send({{"seq", seq}, {"error", {{"code", error.code}, {"stage", error.stage}, {"message", error.message}}}});
+      self->Send({{"seq", seq},
+                  {"error", {{"code", error.code}, {"stage", error.stage}, {"message", error.message}}}});
     }
   };
-  if (!request || type.empty()) return reply.failed({kErrInvalid, "", "not a request: a JSON object with seq and type"});
+  if (!request || type.empty())
+    return reply.failed({kErrInvalid, "", "not a request: a JSON object with seq and type"});
   if (!greeted_ && type != "hello") return reply.failed({kErrInvalid, "", "the first request is hello"});
   try {
     handlers_.request(shared_from_this(), type, *request, std::move(packet.fds), reply);

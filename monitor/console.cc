@@ -50,9 +50,11 @@ base::Result<base::UniqueFd> ConsoleSocket::Master() {
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  if (::recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0) return base::SyscallFailed(errno, "receive the terminal");
+  if (::recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0)
+    return base::SyscallFailed(errno, "receive the terminal");
   const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return base::SyscallFailed(ENOENT, "receive the terminal");
+  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS)
+    return base::SyscallFailed(ENOENT, "receive the terminal");
   int master = -1;
   std::memcpy(&master, CMSG_DATA(rights), sizeof master);
   return base::UniqueFd(master);

@@ -41,21 +41,29 @@ Container::~Container() {
 }
 
 nlohmann::json Container::Describe() const {
-  const char* state = state_ == State::kStarting ? "starting" : state_ == State::kExited ? "exited" : "running";
-  return {{"id", request_.container_id}, {"state", state}, {"pid", pid_}, {"start_ticks", start_ticks_}, {"started_at", started_at_}};
+  const char* state = state_ == State::kStarting ? "starting"
+                      : state_ == State::kExited ? "exited"
+                                                 : "running";
+  return {{"id", request_.container_id},
+          {"state", state},
+          {"pid", pid_},
+          {"start_ticks", start_ticks_},
+          {"started_at", started_at_}};
 }
 
 void Container::LogDropped(std::uint64_t total) {
   const std::int64_t now = base::MonotonicNs();
   if (told_dropped_ != 0 && now - told_dropped_at_ < kTellDropped) return;
-  if (told_dropped_ == 0) Say("the log '" + request_.log_path + "' cannot be written, what comes is dropped and counted");
+  if (told_dropped_ == 0)
+    Say("the log '" + request_.log_path + "' cannot be written, what comes is dropped and counted");
   told_dropped_ = total;
   told_dropped_at_ = now;
   context_.broadcast({{"event", "log_dropped"}, {"container_id", request_.container_id}, {"bytes", total}});
 }
 
 std::optional<ReplyError> Container::Signal(const SignalRequest& request) {
-  if (state_ == State::kEnding || state_ == State::kExited || ended_) return ReplyError{kErrNotRunning, "", "it has ended"};
+  if (state_ == State::kEnding || state_ == State::kExited || ended_)
+    return ReplyError{kErrNotRunning, "", "it has ended"};
   if (!stop_.requested) {
     stop_.requested = true;
     stop_.signal = request.signal;
@@ -77,7 +85,8 @@ std::optional<ReplyError> Container::Signal(const SignalRequest& request) {
 }
 
 std::optional<ReplyError> Container::Kill(const KillRequest& request) {
-  if (state_ == State::kEnding || state_ == State::kExited || ended_) return ReplyError{kErrNotRunning, "", "it has ended"};
+  if (state_ == State::kEnding || state_ == State::kExited || ended_)
+    return ReplyError{kErrNotRunning, "", "it has ended"};
   // What the kernel did before this is looked at first, so that our own kill cannot hide it.
   oom_.Look();
   if (!stop_.requested) {
@@ -98,9 +107,11 @@ std::optional<ReplyError> Container::Kill(const KillRequest& request) {
 }
 
 std::optional<ReplyError> Container::ReopenLog() {
-  if (state_ == State::kEnding || state_ == State::kExited) return ReplyError{kErrNotRunning, "", "it has ended"};
+  if (state_ == State::kEnding || state_ == State::kExited)
+    return ReplyError{kErrNotRunning, "", "it has ended"};
   BERTH_FAULT_POINT("monitor.reopen_log");
-  if (auto opened = log_.Reopen(); !opened) return ReplyError{kErrFailed, "reopen_log", opened.error().Message()};
+  if (auto opened = log_.Reopen(); !opened)
+    return ReplyError{kErrFailed, "reopen_log", opened.error().Message()};
   return std::nullopt;
 }
 
@@ -125,7 +136,8 @@ void Container::End() {
   record_.started_at = started_at_;
   record_.duration_ns = std::max<std::int64_t>(reaped.monotonic_ns - started_monotonic_, 0);
   // Also after the wall clock was set back.
-  record_.finished_at = reaped.realtime_ns >= started_at_ ? reaped.realtime_ns : started_at_ + record_.duration_ns;
+  record_.finished_at =
+      reaped.realtime_ns >= started_at_ ? reaped.realtime_ns : started_at_ + record_.duration_ns;
   record_.user_cpu_us = Microseconds(reaped.usage.ru_utime);
   record_.system_cpu_us = Microseconds(reaped.usage.ru_stime);
   record_.max_rss_bytes = static_cast<std::uint64_t>(reaped.usage.ru_maxrss) * 1024;
@@ -136,7 +148,9 @@ void Container::End() {
     streams_.DrainAndClose();
     record_.log_dropped_bytes = log_.dropped_bytes();
     Explain(record_);
-    if (!left.empty()) record_.message += (record_.message.empty() ? "" : "; ") + std::to_string(left.size()) + " of its processes do not die";
+    if (!left.empty())
+      record_.message += (record_.message.empty() ? "" : "; ") + std::to_string(left.size()) +
+                         " of its processes do not die";
     StoreRecord([this] {
       state_ = State::kExited;
       stdin_.Reset();
@@ -158,7 +172,8 @@ void Container::StoreRecord(std::function<void()> then) {
     Say("exit record of " + request_.container_id + ": " + fallback.error().Message());
   }
   // Nowhere: nobody may be told of an end that is not written down.
-  retry_ = context_.loop.After(base::kSecondNs, [this, then = std::move(then)]() mutable { StoreRecord(std::move(then)); });
+  retry_ = context_.loop.After(base::kSecondNs,
+                               [this, then = std::move(then)]() mutable { StoreRecord(std::move(then)); });
 }
 
 void Container::RetryDurable() {
@@ -182,11 +197,13 @@ void Container::DeleteAtRuntime(std::function<void()> then) {
   options.log_file = PathInRunDir("runtime.log");
   options.command = {"delete", "--force", request_.container_id};
   BERTH_FAULT_POINT("monitor.runtime_delete");
-  auto call = RuntimeCall::Start(context_.loop, context_.reaper, options, [this, finish](const RuntimeOutcome& outcome) {
-    call_.reset();
-    if (outcome.status.ShellCode() != 0) Say("delete " + request_.container_id + ": " + outcome.text);
-    finish();
-  });
+  auto call = RuntimeCall::Start(context_.loop, context_.reaper, options,
+                                 [this, finish](const RuntimeOutcome& outcome) {
+                                   call_.reset();
+                                   if (outcome.status.ShellCode() != 0)
+                                     Say("delete " + request_.container_id + ": " + outcome.text);
+                                   finish();
+                                 });
   if (call) {
     call_ = std::move(*call);
   } else {

@@ -18,7 +18,8 @@
 namespace berth::monitor {
 namespace {
 
-// For how long an init may take from the runtime's "go" to its execve; then it counts as running (a hung network file system).
+// For how long an init may take from the runtime's "go" to its execve; then it counts as running (a hung
+// network file system).
 constexpr std::int64_t kExecuteLimit = 30 * base::kSecondNs;
 // For how long processes may refuse to die (D state) before the end is reported all the same.
 constexpr std::int64_t kKillLimit = 10 * base::kSecondNs;
@@ -51,7 +52,8 @@ std::optional<base::Error> Container::Prepare(std::string& stage) {
   if (auto made = base::MakeDirs(request_.run_dir); !made) return made.TakeError();
   if (auto reserved = ReserveRecord(request_.record_dir); !reserved) {
     // Not a reason not to run: the end will go to the fallback directory if there is no room then either.
-    Say("no room reserved for the exit record of " + request_.container_id + ": " + reserved.error().Message());
+    Say("no room reserved for the exit record of " + request_.container_id + ": " +
+        reserved.error().Message());
   }
   ::unlink(PathInRunDir("pid").c_str());
   stage = "log";
@@ -103,7 +105,8 @@ void Container::Create() {
   options.command.push_back(request_.container_id);
   BERTH_FAULT_POINT("monitor.runtime_create");
   context_.reaper.Hold();
-  auto call = stdio ? RuntimeCall::Start(context_.loop, context_.reaper, options, [this](const RuntimeOutcome& outcome) { Created(outcome); })
+  auto call = stdio ? RuntimeCall::Start(context_.loop, context_.reaper, options,
+                                         [this](const RuntimeOutcome& outcome) { Created(outcome); })
                     : base::Result<std::unique_ptr<RuntimeCall>>(stdio.error());
   for (const auto& fd : options.fds) ::close(fd.from);
   if (!call) {
@@ -157,21 +160,23 @@ void Container::StartCreated() {
   BERTH_FAULT_POINT("monitor.runtime_start");
   started_at_ = base::RealtimeNs();
   started_monotonic_ = base::MonotonicNs();
-  auto call = RuntimeCall::Start(context_.loop, context_.reaper, options, [this](const RuntimeOutcome& outcome) {
-    call_.reset();
-    BERTH_FAULT_POINT("monitor.runtime_started");
-    if (!outcome.status.signaled && outcome.status.code == 0) return Confirm();
-    if (ended_ && ended_->executed) return Run();  // it ran and was gone before the runtime looked again
-    std::string text = EarlyWords();
-    if (text.empty() || outcome.text.size() > text.size()) text = outcome.text;
-    if (text.empty()) text = "the OCI runtime's start ended with " + outcome.status.ToString();
-    FailStart("start", text);
-  });
+  auto call =
+      RuntimeCall::Start(context_.loop, context_.reaper, options, [this](const RuntimeOutcome& outcome) {
+        call_.reset();
+        BERTH_FAULT_POINT("monitor.runtime_started");
+        if (!outcome.status.signaled && outcome.status.code == 0) return Confirm();
+        if (ended_ && ended_->executed) return Run();  // it ran and was gone before the runtime looked again
+        std::string text = EarlyWords();
+        if (text.empty() || outcome.text.size() > text.size()) text = outcome.text;
+        if (text.empty()) text = "the OCI runtime's start ended with " + outcome.status.ToString();
+        FailStart("start", text);
+      });
   if (!call) return FailStart("start", call.error().Message());
   call_ = std::move(*call);
 }
 
-// What the runtime's init said on the container's stderr or terminal; only for containers whose command never ran.
+// What the runtime's init said on the container's stderr or terminal; only for containers whose command never
+// ran.
 std::string Container::EarlyWords() {
   const std::string words = early_words_ + TakeAvailable(request_.tty ? out_.get() : err_.get());
   return CleanRuntimeText("", words);
@@ -184,7 +189,9 @@ void Container::Confirm() {
     if (!ended_) return;
     if (ended_->executed) return Run();
     std::string text = EarlyWords();
-    if (text.empty()) text = "the container's first process ended with " + ended_->status.ToString() + " before its command ran";
+    if (text.empty())
+      text =
+          "the container's first process ended with " + ended_->status.ToString() + " before its command ran";
     FailStart("start", text);
   };
   if (ended_) return settle(false);
@@ -254,8 +261,8 @@ void Container::KillRest(std::function<void(const std::vector<pid_t>&)> then) {
   killing_ = CgroupKill::Start(context_.loop, DirsOf(cgroup_procs_), base::Deadline::After(kKillLimit),
                                [this, then = std::move(then)](const std::vector<pid_t>& left) {
                                  if (!left.empty()) {
-                                   Say(std::to_string(left.size()) + " processes of " + request_.cgroup + " do not die, the first is " +
-                                       std::to_string(left.front()));
+                                   Say(std::to_string(left.size()) + " processes of " + request_.cgroup +
+                                       " do not die, the first is " + std::to_string(left.front()));
                                  }
                                  then(left);
                                });

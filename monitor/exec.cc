@@ -27,7 +27,9 @@ Exec::Exec(Context& context, Container& container, ExecRequest request, std::fun
 
 Exec::~Exec() { *stopped_ = true; }
 
-std::string Exec::File(const char* suffix) const { return container_.request().run_dir + "/exec-" + request_.exec_id + suffix; }
+std::string Exec::File(const char* suffix) const {
+  return container_.request().run_dir + "/exec-" + request_.exec_id + suffix;
+}
 
 void Exec::Start(std::vector<base::UniqueFd> fds, Reply reply) {
   reply_ = std::move(reply);
@@ -52,7 +54,8 @@ void Exec::Start(std::vector<base::UniqueFd> fds, Reply reply) {
   BERTH_FAULT_POINT("monitor.runtime_exec");
   kills_before_ = container_.oom().kills();
   context_.reaper.Hold();
-  auto call = RuntimeCall::Start(context_.loop, context_.reaper, options, [this](const RuntimeOutcome& outcome) { Created(outcome); });
+  auto call = RuntimeCall::Start(context_.loop, context_.reaper, options,
+                                 [this](const RuntimeOutcome& outcome) { Created(outcome); });
   if (!call) {
     context_.reaper.Release();
     return Fail(call.error().Message());
@@ -81,7 +84,8 @@ void Exec::Created(const RuntimeOutcome& outcome) {
   }
   if (outcome.status.signaled || outcome.status.code != 0 || pid_ == 0) {
     if (pid_ != 0) kill_ = true;
-    return Fail(outcome.text.empty() ? "the OCI runtime's exec ended with " + outcome.status.ToString() : outcome.text);
+    return Fail(outcome.text.empty() ? "the OCI runtime's exec ended with " + outcome.status.ToString()
+                                     : outcome.text);
   }
   if (request_.tty && !master_) {
     kill_ = true;
@@ -121,17 +125,21 @@ void Exec::KillTree() {
   killing_ = true;
   BERTH_FAULT_POINT("monitor.exec_kill");
   if (pidfd_) (void)base::PidfdSignal(pidfd_.get(), SIGKILL);
-  cgroup_kill_ = CgroupKill::Start(context_.loop, cgroup_.dirs(), base::Deadline::After(kKillLimit), [this](const std::vector<pid_t>& left) {
-    if (!left.empty()) Say(std::to_string(left.size()) + " processes of exec " + request_.exec_id + " do not die");
-    killing_ = false;
-    if (ended_) Ended();
-  });
+  cgroup_kill_ = CgroupKill::Start(
+      context_.loop, cgroup_.dirs(), base::Deadline::After(kKillLimit),
+      [this](const std::vector<pid_t>& left) {
+        if (!left.empty())
+          Say(std::to_string(left.size()) + " processes of exec " + request_.exec_id + " do not die");
+        killing_ = false;
+        if (ended_) Ended();
+      });
 }
 
 void Exec::Ended() {
   if (ended_->status.signaled && ended_->status.code == SIGKILL && !oom_killed_) {
     container_.oom().Look();
-    oom_killed_ = container_.oom().Killed(pid_) || (!container_.oom().log_readable() && !kill_ && container_.oom().kills() > kills_before_);
+    oom_killed_ = container_.oom().Killed(pid_) ||
+                  (!container_.oom().log_readable() && !kill_ && container_.oom().kills() > kills_before_);
   }
   if (!replied_ && !ended_->executed) return Fail("the command could not be executed");
   Confirmed();  // the reply comes first

@@ -42,7 +42,8 @@ std::vector<pid_t> TreeOf(pid_t root, const std::vector<pid_t>& candidates) {
   return tree;
 }
 
-ExecCgroup::ExecCgroup(const std::vector<std::string>& container_procs, const std::string& exec_id, const std::string& runtime_path)
+ExecCgroup::ExecCgroup(const std::vector<std::string>& container_procs, const std::string& exec_id,
+                       const std::string& runtime_path)
     : container_(DirsOf(container_procs)) {
   const std::string name = "exec-" + exec_id;
   const std::string runtime = BaseName(runtime_path);
@@ -67,7 +68,8 @@ ExecCgroup::ExecCgroup(const std::vector<std::string>& container_procs, const st
 
 void ExecCgroup::Adopt(pid_t pid) const {
   if (dirs_.all.empty() || !args_.empty()) return;
-  // First itself: whatever it forks from now on is born inside. Then, until none is new, what it had forked before.
+  // First itself: whatever it forks from now on is born inside. Then, until none is new, what it had forked
+  // before.
   std::vector<pid_t> known;
   constexpr int kMostPasses = 8;
   for (int pass = 0; pass < kMostPasses; ++pass) {
@@ -76,7 +78,8 @@ void ExecCgroup::Adopt(pid_t pid) const {
       if (std::find(known.begin(), known.end(), member) != known.end()) continue;
       known.push_back(member);
       moved = true;
-      for (const auto& dir : dirs_.all) (void)base::WriteControl(dir + "/cgroup.procs", std::to_string(member));
+      for (const auto& dir : dirs_.all)
+        (void)base::WriteControl(dir + "/cgroup.procs", std::to_string(member));
     }
     if (!moved) return;
   }

@@ -10,12 +10,13 @@ namespace {
 using nlohmann::json;
 
 json OomToJson(const OomEvidence& oom) {
-  json j{{"verdict", oom.verdict}, {"evidence", oom.evidence}, {"evidence_lost", oom.evidence_lost}, {"scope", oom.scope},
-         {"kills", oom.kills},     {"child_kills", oom.child_kills}};
+  json j{{"verdict", oom.verdict}, {"evidence", oom.evidence}, {"evidence_lost", oom.evidence_lost},
+         {"scope", oom.scope},     {"kills", oom.kills},       {"child_kills", oom.child_kills}};
   Write(j, "limit_bytes", oom.limit_bytes);
   Write(j, "peak_bytes", oom.peak_bytes);
   if (oom.victim) {
-    j["victim"] = {{"comm", oom.victim->comm}, {"host_pid", oom.victim->host_pid}, {"rss_bytes", oom.victim->rss_bytes}};
+    j["victim"] = {
+        {"comm", oom.victim->comm}, {"host_pid", oom.victim->host_pid}, {"rss_bytes", oom.victim->rss_bytes}};
   }
   return j;
 }
@@ -107,7 +108,8 @@ std::string ToJson(const ExitRecord& r) {
          {"log_dropped_bytes", r.log_dropped_bytes},
          {"oom", OomToJson(r.oom)},
          {"stop", StopToJson(r.stop)}};
-  if (r.start_failure) j["start_failure"] = {{"stage", r.start_failure->stage}, {"text", r.start_failure->text}};
+  if (r.start_failure)
+    j["start_failure"] = {{"stage", r.start_failure->stage}, {"text", r.start_failure->text}};
   return Dump(j) + "\n";
 }
 
@@ -117,7 +119,8 @@ base::Result<ExitRecord> ExitRecordFromJson(const std::string& text) {
   try {
     auto record = FromJson(*j);
     if (record.version < 1) return base::Malformed("an exit record without a version");
-    if (record.container_id.empty() || record.reason.empty()) return base::Malformed("an exit record without container or reason");
+    if (record.container_id.empty() || record.reason.empty())
+      return base::Malformed("an exit record without container or reason");
     return record;
   } catch (const nlohmann::json::exception& wrong) {
     return base::Malformed(std::string("an exit record with a wrong field: ") + wrong.what());
@@ -126,7 +129,8 @@ base::Result<ExitRecord> ExitRecordFromJson(const std::string& text) {
 
 base::Result<ExitRecord> ReadExitRecord(const std::string& record_dir, const std::string& fallback_dir) {
   auto text = base::ReadFile(record_dir + "/" + kExitRecordName);
-  if (!text && text.error().err == ENOENT && !fallback_dir.empty()) text = base::ReadFile(fallback_dir + "/" + kExitRecordName);
+  if (!text && text.error().err == ENOENT && !fallback_dir.empty())
+    text = base::ReadFile(fallback_dir + "/" + kExitRecordName);
   if (!text) return text.TakeError();
   return ExitRecordFromJson(*text);
 }

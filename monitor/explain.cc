@@ -32,8 +32,8 @@ std::string ScopeWords(const OomEvidence& oom) {
 std::string VictimWords(const OomEvidence& oom) {
   const char* who = oom.verdict ? "" : "child ";
   if (!oom.victim) return oom.verdict ? "the kernel killed the first process" : "the kernel killed a child";
-  return "killed " + std::string(who) + oom.victim->comm + " (host pid " + std::to_string(oom.victim->host_pid) + ", rss " +
-         HumanBytes(oom.victim->rss_bytes) + ")";
+  return "killed " + std::string(who) + oom.victim->comm + " (host pid " +
+         std::to_string(oom.victim->host_pid) + ", rss " + HumanBytes(oom.victim->rss_bytes) + ")";
 }
 
 std::string OomWords(const OomEvidence& oom) {
@@ -50,7 +50,8 @@ std::string StopWords(const ExitRecord& record) {
   const StopEvidence& stop = record.stop;
   const bool sigkill = record.signaled && record.signal == SIGKILL;
   if (stop.killed && (sigkill || stop.signal == 0)) {
-    return stop.grace_ms > 0 ? "stopped by request, killed after " + HumanDuration(stop.grace_ms * base::kMillisecondNs) + " grace"
+    return stop.grace_ms > 0 ? "stopped by request, killed after " +
+                                   HumanDuration(stop.grace_ms * base::kMillisecondNs) + " grace"
                              : "stopped by request, killed at once";
   }
   std::string text = "stopped by request";
@@ -86,19 +87,22 @@ std::string HumanBytes(std::uint64_t bytes) {
 }
 
 std::string HumanDuration(std::int64_t ns) {
-  const double seconds = static_cast<double>(std::max<std::int64_t>(ns, 0)) / static_cast<double>(base::kSecondNs);
+  const double seconds =
+      static_cast<double>(std::max<std::int64_t>(ns, 0)) / static_cast<double>(base::kSecondNs);
   if (seconds >= 120) {
     const auto whole = static_cast<std::int64_t>(seconds);
     return std::to_string(whole / 60) + " min " + std::to_string(whole % 60) + " s";
   }
   std::string text = Printed("%.1f", seconds, "s");
-  if (const auto zero = text.find(".0 s"); zero != std::string::npos && seconds >= 1) return text.substr(0, zero) + " s";
+  if (const auto zero = text.find(".0 s"); zero != std::string::npos && seconds >= 1)
+    return text.substr(0, zero) + " s";
   return text;
 }
 
 void Explain(ExitRecord& record) {
   if (record.signaled) record.exit_code = 128 + record.signal;
-  record.reason = record.oom.verdict ? "OOMKilled" : (record.exit_code == 0 && !record.signaled ? "Completed" : "Error");
+  record.reason =
+      record.oom.verdict ? "OOMKilled" : (record.exit_code == 0 && !record.signaled ? "Completed" : "Error");
   std::vector<std::string> parts;
   if (record.oom.kills > 0) parts.push_back(OomWords(record.oom));
   if (record.stop.requested && !record.oom.verdict) {
@@ -108,7 +112,8 @@ void Explain(ExitRecord& record) {
   } else if (record.oom.kills > 0 && !record.oom.verdict) {
     parts.push_back("the first process ended by itself with exit code " + std::to_string(record.exit_code));
   }
-  if (record.log_dropped_bytes > 0) parts.push_back(HumanBytes(record.log_dropped_bytes) + " of its log were lost");
+  if (record.log_dropped_bytes > 0)
+    parts.push_back(HumanBytes(record.log_dropped_bytes) + " of its log were lost");
   record.message.clear();
   for (const auto& part : parts) {
     if (!record.message.empty()) record.message += "; ";
@@ -117,12 +122,14 @@ void Explain(ExitRecord& record) {
   record.message = Shorten(record.message);
 }
 
-void ExplainStartFailure(ExitRecord& record, const std::string& command, bool out_of_memory, std::optional<std::int64_t> limit_bytes) {
+void ExplainStartFailure(ExitRecord& record, const std::string& command, bool out_of_memory,
+                         std::optional<std::int64_t> limit_bytes) {
   const std::string text = record.start_failure ? record.start_failure->text : "";
   record.reason = "StartError";
   record.exit_code = out_of_memory || record.stop.requested ? 128 : StartExitCode(text);
   std::string words = text;
-  std::transform(words.begin(), words.end(), words.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(words.begin(), words.end(), words.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   std::string quoted = "the command";
   if (!command.empty()) {
     quoted = '"';
@@ -132,12 +139,15 @@ void ExplainStartFailure(ExitRecord& record, const std::string& command, bool ou
   if (record.stop.requested) {
     record.message = "killed by request while it was starting";
   } else if (out_of_memory) {
-    record.message = (limit_bytes && *limit_bytes > 0 ? "limit " + HumanBytes(static_cast<std::uint64_t>(*limit_bytes)) : "the memory limit") +
-                     " is below what the runtime needs to start a container";
+    record.message =
+        (limit_bytes && *limit_bytes > 0 ? "limit " + HumanBytes(static_cast<std::uint64_t>(*limit_bytes))
+                                         : "the memory limit") +
+        " is below what the runtime needs to start a container";
     if (!text.empty()) record.message += " (" + text + ")";
   } else if (record.exit_code == 127) {
     record.message = "exec " + quoted + ": " +
-                     (command.find('/') == std::string::npos ? "executable file not found in $PATH" : "no such file or directory");
+                     (command.find('/') == std::string::npos ? "executable file not found in $PATH"
+                                                             : "no such file or directory");
   } else if (record.exit_code == 126) {
     const char* why = words.find("format") != std::string::npos      ? "exec format error"
                       : words.find("directory") != std::string::npos ? "is a directory"

@@ -52,10 +52,12 @@ int Child(void* argument) {
     // "0" is the writer itself, whatever its number is in the new namespace.
     if (!Put(procs.c_str(), "0")) return Fail(plan, "join the holder's cgroup");
   }
-  if (!plan->score.empty()) (void)Put("/proc/self/oom_score_adj", plan->score.c_str());  // lowering needs CAP_SYS_RESOURCE
-  struct sigaction action{};
+  if (!plan->score.empty())
+    (void)Put("/proc/self/oom_score_adj", plan->score.c_str());  // lowering needs CAP_SYS_RESOURCE
+  struct sigaction action {};
   action.sa_handler = SIG_IGN;
-  for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2})
+    ::sigaction(signal, &action, nullptr);
   if (::chdir("/") != 0) return Fail(plan, "chdir");
   ::umask(022);
   sigset_t none;
@@ -74,14 +76,17 @@ int Child(void* argument) {
 }  // namespace
 
 base::Result<void> MakePrivateMount(const std::string& dir) {
-  struct statx info{};
-  if (::statx(AT_FDCWD, dir.c_str(), 0, 0, &info) != 0) return base::SyscallFailed(errno, "stat '" + dir + "'");
+  struct statx info {};
+  if (::statx(AT_FDCWD, dir.c_str(), 0, 0, &info) != 0)
+    return base::SyscallFailed(errno, "stat '" + dir + "'");
   const bool is_mount = (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
   if (!is_mount) {
     BERTH_FAULT_POINT("monitor.private_mount");
-    if (::mount(dir.c_str(), dir.c_str(), nullptr, MS_BIND, nullptr) != 0) return base::SyscallFailed(errno, "bind mount '" + dir + "'");
+    if (::mount(dir.c_str(), dir.c_str(), nullptr, MS_BIND, nullptr) != 0)
+      return base::SyscallFailed(errno, "bind mount '" + dir + "'");
   }
-  if (::mount(nullptr, dir.c_str(), nullptr, MS_PRIVATE, nullptr) != 0) return base::SyscallFailed(errno, "make the mount '" + dir + "' private");
+  if (::mount(nullptr, dir.c_str(), nullptr, MS_PRIVATE, nullptr) != 0)
+    return base::SyscallFailed(errno, "make the mount '" + dir + "' private");
   return {};
 }
 
@@ -107,10 +112,12 @@ base::Result<base::Child> StartHolder(const std::string& program, const HolderRe
   plan.request = &request;
   if (request.oom_score_adj) plan.score = std::to_string(*request.oom_score_adj);
   constexpr std::size_t kStack = 64 * 1024;
-  void* stack = ::mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  void* stack =
+      ::mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) return base::SyscallFailed(errno, "mmap a stack");
   BERTH_FAULT_POINT("monitor.holder_clone");
-  const int pid = ::clone(Child, static_cast<char*>(stack) + kStack, CLONE_NEWPID | CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
+  const int pid = ::clone(Child, static_cast<char*>(stack) + kStack,
+                          CLONE_NEWPID | CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
   const int err = errno;
   ::munmap(stack, kStack);
   if (pid < 0) return base::SyscallFailed(err, "clone with a new PID namespace");
@@ -120,7 +127,8 @@ base::Result<base::Child> StartHolder(const std::string& program, const HolderRe
   }
   base::Child child{pid, base::UniqueFd()};
   auto pidfd = base::PidfdOpen(pid);
-  auto pinned = pidfd ? PinNamespace("/proc/" + std::to_string(pid) + "/ns/pid", request.pin) : base::Result<void>(pidfd.error());
+  auto pinned = pidfd ? PinNamespace("/proc/" + std::to_string(pid) + "/ns/pid", request.pin)
+                      : base::Result<void>(pidfd.error());
   if (!pinned) {
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, 0);

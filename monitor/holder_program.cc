@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The PID holder: process 1 of a pod's shared PID namespace. Built without any library, so that it costs the node a few KiB: no heap, no
-// stack to speak of, one page of code. Its parent started it with SIGCHLD ignored, so that the kernel itself reaps what it inherits
-// (sigaction(2), SA_NOCLDWAIT), and as an init it gets no signal from inside that it does not handle, and it handles none.
+// The PID holder: process 1 of a pod's shared PID namespace. Built without any library, so that it costs the
+// node a few KiB: no heap, no stack to speak of, one page of code. Its parent started it with SIGCHLD
+// ignored, so that the kernel itself reaps what it inherits (sigaction(2), SA_NOCLDWAIT), and as an init it
+// gets no signal from inside that it does not handle, and it handles none.
 namespace {
 
 inline long PauseForEver() {

@@ -41,14 +41,16 @@ bool IsWithin(std::string_view path, std::string_view parent) {
   return path.size() > parent.size() && path.substr(0, parent.size()) == parent && path[parent.size()] == '/';
 }
 
-// "oom-kill:constraint=…,oom_memcg=A,task_memcg=B,task=COMM,pid=N,uid=N". A, B and COMM may hold anything, commas and all, so it is read
-// from the right, and COMM and N are those of the victim's own line, which no name can disturb.
+// "oom-kill:constraint=…,oom_memcg=A,task_memcg=B,task=COMM,pid=N,uid=N". A, B and COMM may hold anything,
+// commas and all, so it is read from the right, and COMM and N are those of the victim's own line, which no
+// name can disturb.
 void ReadConstraint(std::string_view line, KernelVictim& victim) {
   const auto uid = line.rfind(",uid=");
   if (uid == std::string_view::npos) return;
   const std::string tail = ",task=" + victim.comm + ",pid=" + std::to_string(victim.pid);
   line = line.substr(0, uid);
-  if (line.size() < tail.size() || line.substr(line.size() - tail.size()) != tail) return;  // another victim's
+  if (line.size() < tail.size() || line.substr(line.size() - tail.size()) != tail)
+    return;  // another victim's
   line.remove_suffix(tail.size());
   constexpr std::string_view kTask = ",task_memcg=";
   constexpr std::string_view kOom = ",oom_memcg=";
@@ -69,7 +71,8 @@ void ReadConstraint(std::string_view line, KernelVictim& victim) {
   victim.oom_memcg = std::string(oom_memcg);
 }
 
-// "Memory cgroup out of memory: Killed process 25323 (python3) total-vm:…kB, anon-rss:…kB, file-rss:…kB, shmem-rss:…kB, UID:0 …"
+// "Memory cgroup out of memory: Killed process 25323 (python3) total-vm:…kB, anon-rss:…kB, file-rss:…kB,
+// shmem-rss:…kB, UID:0 …"
 std::optional<KernelVictim> ReadVictim(std::string_view message) {
   constexpr std::string_view kMemcg = "Memory cgroup out of memory";
   constexpr std::string_view kGlobal = "Out of memory";
@@ -79,17 +82,20 @@ std::optional<KernelVictim> ReadVictim(std::string_view message) {
   } else if (message.substr(0, kMemcg.size()) != kMemcg) {
     return std::nullopt;
   }
-  // Before the first "(" of the name there is kernel text only ("Out of memory (oom_kill_allocating_task)" has its own brackets).
+  // Before the first "(" of the name there is kernel text only ("Out of memory (oom_kill_allocating_task)"
+  // has its own brackets).
   constexpr std::string_view kKilled = ": Killed process ";
   const auto killed = message.find(kKilled);
   if (killed == std::string_view::npos) return std::nullopt;
   std::string_view rest;
-  if (!Number(message.substr(killed + kKilled.size()), victim.pid, &rest) || rest.substr(0, 2) != " (") return std::nullopt;
+  if (!Number(message.substr(killed + kKilled.size()), victim.pid, &rest) || rest.substr(0, 2) != " (")
+    return std::nullopt;
   const auto end = rest.rfind(") total-vm:");  // the last one: the numbers after it are the kernel's
   if (end == std::string_view::npos || end < 2) return std::nullopt;
   victim.comm = std::string(rest.substr(2, end - 2));
   const std::string_view numbers = rest.substr(end);
-  victim.rss_bytes = KilobytesAfter(numbers, "anon-rss:") + KilobytesAfter(numbers, "file-rss:") + KilobytesAfter(numbers, "shmem-rss:");
+  victim.rss_bytes = KilobytesAfter(numbers, "anon-rss:") + KilobytesAfter(numbers, "file-rss:") +
+                     KilobytesAfter(numbers, "shmem-rss:");
   return victim;
 }
 
@@ -123,7 +129,8 @@ KernelLogNews KernelLog::Read() {
   for (int i = 0; i < kMostRecords; ++i) {
     const ssize_t got = ::read(fd_.get(), buffer, sizeof buffer);
     if (got > 0) {
-      if (auto victim = parser_.Feed(std::string_view(buffer, static_cast<std::size_t>(got)))) news.victims.push_back(std::move(*victim));
+      if (auto victim = parser_.Feed(std::string_view(buffer, static_cast<std::size_t>(got))))
+        news.victims.push_back(std::move(*victim));
       continue;
     }
     if (got < 0 && errno == EINTR) continue;

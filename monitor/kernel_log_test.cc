@@ -10,10 +10,12 @@ namespace {
 
 // As Linux 6.18 wrote them on a real host.
 const std::string kConstraint =
-    "6,876,1384794165,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/pod,task_memcg=/pod/c1,"
+    "6,876,1384794165,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/"
+    ",mems_allowed=0,oom_memcg=/pod,task_memcg=/pod/c1,"
     "task=python3,pid=28883,uid=0\n";
 const std::string kVictim =
-    "3,877,1384794183,-;Memory cgroup out of memory: Killed process 28883 (python3) total-vm:31492kB, anon-rss:20096kB, file-rss:4180kB, "
+    "3,877,1384794183,-;Memory cgroup out of memory: Killed process 28883 (python3) total-vm:31492kB, "
+    "anon-rss:20096kB, file-rss:4180kB, "
     "shmem-rss:8kB, UID:0 pgtables:104kB oom_score_adj:0\n";
 
 TEST(KernelLogParser, ReadsTheVictimAndWhoseLimitItWas) {
@@ -47,11 +49,13 @@ TEST(KernelLogParser, TakesNoConstraintLineOfAnotherVictim) {
 
 TEST(KernelLogParser, TellsTheNodesMemoryFromACgroups) {
   KernelLogParser parser;
-  const auto victim =
-      parser.Feed("3,1,1,-;Out of memory: Killed process 7 (a) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:1kB");
+  const auto victim = parser.Feed(
+      "3,1,1,-;Out of memory: Killed process 7 (a) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB, "
+      "UID:0 pgtables:1kB");
   ASSERT_TRUE(victim);
   EXPECT_TRUE(victim->global);
-  EXPECT_TRUE(parser.Feed("3,1,1,-;Out of memory (oom_kill_allocating_task): Killed process 7 (a) total-vm:1kB, anon-rss:1kB"));
+  EXPECT_TRUE(parser.Feed(
+      "3,1,1,-;Out of memory (oom_kill_allocating_task): Killed process 7 (a) total-vm:1kB, anon-rss:1kB"));
 }
 
 TEST(KernelLogParser, BelievesTheKernelsFacilityOnly) {
@@ -67,13 +71,18 @@ TEST(KernelLogParser, IsNotFooledByNames) {
   struct Case {
     std::string comm;
   };
-  for (const std::string& comm : {std::string("x) a,pid=1,uid=0"), std::string(") total-vm:1kB"), std::string("a (b) c"), std::string(",task=x,pid=9"),
-                                  std::string("Killed process"), std::string("()"), std::string(""), std::string(",oom_memcg=/")}) {
+  for (const std::string& comm :
+       {std::string("x) a,pid=1,uid=0"), std::string(") total-vm:1kB"), std::string("a (b) c"),
+        std::string(",task=x,pid=9"), std::string("Killed process"), std::string("()"), std::string(""),
+        std::string(",oom_memcg=/")}) {
     KernelLogParser parser;
-    parser.Feed("6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/pod,task_memcg=/pod/c1,task=" +
-                comm + ",pid=42,uid=0\n");
+    parser.Feed(
+        "6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/"
+        "pod,task_memcg=/pod/c1,task=" +
+        comm + ",pid=42,uid=0\n");
     const auto victim = parser.Feed("3,2,2,-;Memory cgroup out of memory: Killed process 42 (" + comm +
-                                    ") total-vm:31492kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:104kB oom_score_adj:0\n");
+                                    ") total-vm:31492kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:0 "
+                                    "pgtables:104kB oom_score_adj:0\n");
     ASSERT_TRUE(victim) << comm;
     EXPECT_EQ(victim->pid, 42) << comm;
     EXPECT_EQ(victim->comm, comm);
@@ -85,24 +94,33 @@ TEST(KernelLogParser, IsNotFooledByNames) {
 TEST(KernelLogParser, IsNotFooledByCgroupNames) {
   const auto victim_at = [](const std::string& oom, const std::string& task) {
     KernelLogParser parser;
-    parser.Feed("6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=a,oom_memcg=/evil,task_memcg=/evil,mems_allowed=0,oom_memcg=" +
-                oom + ",task_memcg=" + task + ",task=a,pid=42,uid=0\n");
-    return parser.Feed("3,2,2,-;Memory cgroup out of memory: Killed process 42 (a) total-vm:1kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB\n");
+    parser.Feed(
+        "6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=a,oom_memcg=/evil,task_memcg=/"
+        "evil,mems_allowed=0,oom_memcg=" +
+        oom + ",task_memcg=" + task + ",task=a,pid=42,uid=0\n");
+    return parser.Feed(
+        "3,2,2,-;Memory cgroup out of memory: Killed process 42 (a) total-vm:1kB, anon-rss:4kB, "
+        "file-rss:0kB, shmem-rss:0kB\n");
   };
   EXPECT_EQ(victim_at("/pod", "/pod/a,task=b")->task_memcg, "/pod/a,task=b");
   EXPECT_EQ(victim_at("/", "/pod/c")->oom_memcg, "/");
-  // A name that makes the two contradict each other: neither is believed, and the victim is known all the same.
+  // A name that makes the two contradict each other: neither is believed, and the victim is known all the
+  // same.
   EXPECT_FALSE(victim_at("/pod", "/pod/x,task_memcg=/other")->task_memcg);
   EXPECT_EQ(victim_at("/pod", "/pod/x,task_memcg=/other")->pid, 42);
 }
 
 TEST(KernelLogParser, TakesNothingForAVictimThatIsNone) {
-  for (const char* record : {"", ";", "3", "3,1,1,-", "3,1,1,-;", "x,1,1,-;Memory cgroup out of memory: Killed process 1 (a) total-vm:1kB",
-                             "3,1,1,-;Memory cgroup out of memory: Killed process", "3,1,1,-;Memory cgroup out of memory: Killed process x (a) total-vm:1kB",
-                             "3,1,1,-;Memory cgroup out of memory: Killed process 1 (a", "3,1,1,-;Memory cgroup out of memory: Killed process 1 (a)",
-                             "3,1,1,-; Memory cgroup out of memory: Killed process 1 (a) total-vm:1kB",
-                             "3,1,1,-;init: Memory cgroup out of memory: Killed process 1 (a) total-vm:1kB",
-                             "6,1,1,-;other text\n Memory cgroup out of memory: Killed process 1 (a) total-vm:1kB"}) {
+  for (const char* record :
+       {"", ";", "3", "3,1,1,-", "3,1,1,-;",
+        "x,1,1,-;Memory cgroup out of memory: Killed process 1 (a) total-vm:1kB",
+        "3,1,1,-;Memory cgroup out of memory: Killed process",
+        "3,1,1,-;Memory cgroup out of memory: Killed process x (a) total-vm:1kB",
+        "3,1,1,-;Memory cgroup out of memory: Killed process 1 (a",
+        "3,1,1,-;Memory cgroup out of memory: Killed process 1 (a)",
+        "3,1,1,-; Memory cgroup out of memory: Killed process 1 (a) total-vm:1kB",
+        "3,1,1,-;init: Memory cgroup out of memory: Killed process 1 (a) total-vm:1kB",
+        "6,1,1,-;other text\n Memory cgroup out of memory: Killed process 1 (a) total-vm:1kB"}) {
     KernelLogParser parser;
     EXPECT_FALSE(parser.Feed(record)) << record;
   }
@@ -114,7 +132,8 @@ TEST(KernelLogParser, SurvivesAnyBytes) {
   KernelLogParser parser;
   for (int i = 0; i < 20000; ++i) {
     std::string record = seeds[i % 2];
-    for (unsigned n = random() % 8; n > 0; --n) record[random() % record.size()] = static_cast<char>(random());
+    for (unsigned n = random() % 8; n > 0; --n)
+      record[random() % record.size()] = static_cast<char>(random());
     record.resize(random() % (record.size() + 1));
     (void)parser.Feed(record);
   }

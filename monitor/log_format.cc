@@ -18,8 +18,9 @@ std::string LogTimestamp(std::int64_t realtime_ns) {
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
   char text[64];
-  const int length = std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%09lldZ", parts.tm_year + 1900, parts.tm_mon + 1,
-                                   parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, static_cast<long long>(nanos));
+  const int length = std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%09lldZ",
+                                   parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
+                                   parts.tm_min, parts.tm_sec, static_cast<long long>(nanos));
   return std::string(text, static_cast<std::size_t>(length));
 }
 
@@ -45,7 +46,8 @@ void LogSplitter::Feed(std::string_view data, std::int64_t realtime_ns, std::str
       Emit('F', data.substr(0, newline), out);
       data.remove_prefix(newline + 1);
     } else if (data.size() > room) {
-      // One more byte than fits, and it is no newline: this is a piece. (A line of just 16 KiB stays one F record.)
+      // One more byte than fits, and it is no newline: this is a piece. (A line of just 16 KiB stays one F
+      // record.)
       Emit('P', data.substr(0, room), out);
       data.remove_prefix(room);
     } else {

@@ -54,7 +54,8 @@ void LogStreams::End(Source& source) {
 }
 
 void LogStreams::DrainAndClose() {
-  // Both in turns: a stream that somebody outside the container goes on filling must not keep the other waiting, nor us for ever.
+  // Both in turns: a stream that somebody outside the container goes on filling must not keep the other
+  // waiting, nor us for ever.
   for (int turn = 0; turn < 1024; ++turn) {
     bool more = false;
     for (const auto& [fd, source] : sources_) {

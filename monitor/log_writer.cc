@@ -15,12 +15,15 @@
 namespace berth::monitor {
 
 base::Result<void> LogWriter::Open(const std::string& path) {
-  // O_NONBLOCK: a FIFO in its place must not hang the monitor before it is seen to be none of ours. O_NOFOLLOW: kubelet gives a real path.
-  auto fd = base::OpenAt(AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, base::Resolve::kAnywhere, 0640);
+  // O_NONBLOCK: a FIFO in its place must not hang the monitor before it is seen to be none of ours.
+  // O_NOFOLLOW: kubelet gives a real path.
+  auto fd = base::OpenAt(AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY,
+                         base::Resolve::kAnywhere, 0640);
   if (!fd) return fd.TakeError();
-  struct stat info{};
+  struct stat info {};
   if (::fstat(fd->get(), &info) != 0) return base::SyscallFailed(errno, "stat '" + path + "'");
-  if (!S_ISREG(info.st_mode)) return base::SyscallFailed(EINVAL, "open the log '" + path + "', which is no regular file");
+  if (!S_ISREG(info.st_mode))
+    return base::SyscallFailed(EINVAL, "open the log '" + path + "', which is no regular file");
   path_ = path;
   fd_ = std::move(*fd);
   return {};
@@ -29,7 +32,8 @@ base::Result<void> LogWriter::Open(const std::string& path) {
 bool LogWriter::WriteWhole(std::string_view records, std::string_view& rest) {
   rest = records;
   while (!rest.empty()) {
-    ssize_t put = BERTH_FAULT_FAILS("monitor.log_write") ? (errno = ENOSPC, -1) : ::write(fd_.get(), rest.data(), rest.size());
+    ssize_t put = BERTH_FAULT_FAILS("monitor.log_write") ? (errno = ENOSPC, -1)
+                                                         : ::write(fd_.get(), rest.data(), rest.size());
     if (put < 0 && errno == EINTR) continue;
     if (put >= 0) {
       rest.remove_prefix(static_cast<std::size_t>(put));
@@ -40,7 +44,7 @@ bool LogWriter::WriteWhole(std::string_view records, std::string_view& rest) {
     const std::size_t written = records.size() - rest.size();
     const std::size_t newline = written == 0 ? std::string_view::npos : records.rfind('\n', written - 1);
     const std::size_t whole = newline == std::string_view::npos ? 0 : newline + 1;
-    struct stat info{};
+    struct stat info {};
     if (written > whole && ::fstat(fd_.get(), &info) == 0) {
       (void)!::ftruncate(fd_.get(), info.st_size - static_cast<off_t>(written - whole));
     }

@@ -20,7 +20,8 @@ base::Result<void> Loop::Watch(int fd, std::uint32_t events, OnEvents on_events)
   epoll_event event{};
   event.events = events;
   event.data.u64 = id;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return base::SyscallFailed(errno, "epoll_ctl");
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+    return base::SyscallFailed(errno, "epoll_ctl");
   watches_[id] = std::make_shared<OnEvents>(std::move(on_events));
   by_fd_[fd] = id;
   return {};
@@ -71,7 +72,8 @@ int Loop::WaitMs() const {
   if (timers_.empty()) return -1;
   const std::int64_t left = timers_.begin()->first.first - base::MonotonicNs();
   if (left <= 0) return 0;
-  return static_cast<int>(std::min<std::int64_t>((left + base::kMillisecondNs - 1) / base::kMillisecondNs, INT_MAX));
+  return static_cast<int>(
+      std::min<std::int64_t>((left + base::kMillisecondNs - 1) / base::kMillisecondNs, INT_MAX));
 }
 
 void Loop::Run() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// berth-monitor: `serve` (a pod's monitor), `pin` (makes and pins namespaces), `true` (the probe of an OCI runtime: exits 0).
+// berth-monitor: `serve` (a pod's monitor), `pin` (makes and pins namespaces), `true` (the probe of an OCI
+// runtime: exits 0).
 #include <unistd.h>
 
 #include <cstdio>

@@ -24,20 +24,13 @@ void from_json(const json& j, HolderRequest& r) {
 }
 
 void to_json(json& j, const StartRequest& r) {
-  j = json{{"container_id", r.container_id},
-           {"bundle", r.bundle},
-           {"runtime", r.runtime},
-           {"runtime_root", r.runtime_root},
-           {"runtime_args", r.runtime_args},
-           {"hide_mount", r.hide_mount},
-           {"log_path", r.log_path},
-           {"tty", r.tty},
-           {"stdin_open", r.stdin_open},
-           {"stdin_once", r.stdin_once},
-           {"record_dir", r.record_dir},
-           {"fallback_dir", r.fallback_dir},
-           {"run_dir", r.run_dir},
-           {"cgroup", r.cgroup},
+  j = json{{"container_id", r.container_id}, {"bundle", r.bundle},
+           {"runtime", r.runtime},           {"runtime_root", r.runtime_root},
+           {"runtime_args", r.runtime_args}, {"hide_mount", r.hide_mount},
+           {"log_path", r.log_path},         {"tty", r.tty},
+           {"stdin_open", r.stdin_open},     {"stdin_once", r.stdin_once},
+           {"record_dir", r.record_dir},     {"fallback_dir", r.fallback_dir},
+           {"run_dir", r.run_dir},           {"cgroup", r.cgroup},
            {"pod_cgroup", r.pod_cgroup}};
   Write(j, "memory_limit_bytes", r.memory_limit_bytes);
 }
@@ -61,7 +54,8 @@ void from_json(const json& j, StartRequest& r) {
 }
 
 void to_json(json& j, const SignalRequest& r) {
-  j = json{{"container_id", r.container_id}, {"signal", r.signal}, {"cause", r.cause}, {"grace_ms", r.grace_ms}};
+  j = json{
+      {"container_id", r.container_id}, {"signal", r.signal}, {"cause", r.cause}, {"grace_ms", r.grace_ms}};
 }
 void from_json(const json& j, SignalRequest& r) {
   Read(j, "container_id", r.container_id);

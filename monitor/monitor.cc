@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "monitor/monitor.h"
 
-#include <csignal>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "base/fault.h"
 #include "monitor/footprint.h"
@@ -22,15 +22,21 @@ namespace {
 bool IsName(const std::string& id) {
   constexpr std::size_t kLongest = 200;
   if (id.empty() || id.size() > kLongest || id.front() == '.') return false;
-  return std::all_of(id.begin(), id.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.'; });
+  return std::all_of(id.begin(), id.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+  });
 }
 
 bool IsAbsolute(const std::string& path) { return !path.empty() && path.front() == '/'; }
 
 std::string WhatIsWrong(const StartRequest& r) {
   if (!IsName(r.container_id)) return "container_id is no name";
-  for (const auto& [name, path] : {std::pair{"bundle", &r.bundle}, {"runtime", &r.runtime}, {"runtime_root", &r.runtime_root},
-                                   {"record_dir", &r.record_dir}, {"fallback_dir", &r.fallback_dir}, {"run_dir", &r.run_dir},
+  for (const auto& [name, path] : {std::pair{"bundle", &r.bundle},
+                                   {"runtime", &r.runtime},
+                                   {"runtime_root", &r.runtime_root},
+                                   {"record_dir", &r.record_dir},
+                                   {"fallback_dir", &r.fallback_dir},
+                                   {"run_dir", &r.run_dir},
                                    {"cgroup", &r.cgroup}}) {
     if (!IsAbsolute(*path)) return std::string(name) + " is no absolute path";
   }
@@ -43,7 +49,9 @@ std::string WhatIsWrong(const StartRequest& r) {
 Monitor::Monitor(Loop& loop, Reaper& reaper, const cgroupfs::Host& cgroups, ServeOptions options)
     : loop_(loop),
       options_(std::move(options)),
-      context_{loop, reaper, cgroups, options_.pod_id, options_.kernel_log, [this](const Json& event) { Broadcast(event); }} {}
+      context_{loop, reaper, cgroups, options_.pod_id, options_.kernel_log, [this](const Json& event) {
+                 Broadcast(event);
+               }} {}
 
 Monitor::~Monitor() {
   if (listening_) loop_.Unwatch(listening_.get());
@@ -61,9 +69,8 @@ void Monitor::Accept() {
   base::UniqueFd fd(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!fd) return;
   Connection::Handlers handlers;
-  handlers.request = [this](const Peer& peer, const std::string& type, const Json& request, Fds fds, Reply reply) {
-    Dispatch(peer, type, request, std::move(fds), std::move(reply));
-  };
+  handlers.request = [this](const Peer& peer, const std::string& type, const Json& request, Fds fds,
+                            Reply reply) { Dispatch(peer, type, request, std::move(fds), std::move(reply)); };
   handlers.closed = [this](const Peer& peer) { Closed(peer); };
   auto peer = std::make_shared<Connection>(loop_, std::move(fd), std::move(handlers));
   if (peer->Open()) peers_.insert(peer);
@@ -96,13 +103,17 @@ void Monitor::Broadcast(const Json& event) {
 
 void Monitor::Dispatch(const Peer& peer, const std::string& type, const Json& request, Fds fds, Reply reply) {
   static const std::map<std::string, Handler> handlers = {
-      {"hello", &Monitor::OnHello},          {"holder", &Monitor::OnHolder}, {"start", &Monitor::OnStart},   {"signal", &Monitor::OnSignal},
-      {"kill", &Monitor::OnKill},            {"exec", &Monitor::OnExec},     {"exec_kill", &Monitor::OnExecKill},
-      {"reopen_log", &Monitor::OnReopenLog}, {"update", &Monitor::OnUpdate}, {"list", &Monitor::OnList},     {"forget", &Monitor::OnForget},
-      {"shutdown", &Monitor::OnShutdown},    {"ping", &Monitor::OnPing}};
+      {"hello", &Monitor::OnHello},        {"holder", &Monitor::OnHolder},
+      {"start", &Monitor::OnStart},        {"signal", &Monitor::OnSignal},
+      {"kill", &Monitor::OnKill},          {"exec", &Monitor::OnExec},
+      {"exec_kill", &Monitor::OnExecKill}, {"reopen_log", &Monitor::OnReopenLog},
+      {"update", &Monitor::OnUpdate},      {"list", &Monitor::OnList},
+      {"forget", &Monitor::OnForget},      {"shutdown", &Monitor::OnShutdown},
+      {"ping", &Monitor::OnPing}};
   RestSoon();
   const auto at = handlers.find(type);
-  if (at == handlers.end()) return reply.failed({kErrUnsupported, "", "request type '" + type + "' is not known"});
+  if (at == handlers.end())
+    return reply.failed({kErrUnsupported, "", "request type '" + type + "' is not known"});
   (this->*at->second)(peer, request, std::move(fds), std::move(reply));
 }
 
@@ -122,10 +133,15 @@ Container* Monitor::FindOrFail(const Json& request, const Reply& reply) {
 void Monitor::OnHello(const Peer& peer, const Json& request, Fds, Reply reply) {
   const auto hello = request.get<HelloRequest>();
   if (std::find(hello.versions.begin(), hello.versions.end(), kProtocolVersion) == hello.versions.end()) {
-    return reply.failed({kErrUnsupported, "", "this monitor speaks version " + std::to_string(kProtocolVersion)});
+    return reply.failed(
+        {kErrUnsupported, "", "this monitor speaks version " + std::to_string(kProtocolVersion)});
   }
   peer->set_greeted();
-  reply.ok({{"version", kProtocolVersion}, {"monitor", BERTH_VERSION}, {"pid", ::getpid()}, {"pod", options_.pod_id}}, {});
+  reply.ok({{"version", kProtocolVersion},
+            {"monitor", BERTH_VERSION},
+            {"pid", ::getpid()},
+            {"pod", options_.pod_id}},
+           {});
 }
 
 nlohmann::json Monitor::DescribeHolder() const {
@@ -153,7 +169,8 @@ void Monitor::OnHolder(const Peer&, const Json& json, Fds, Reply reply) {
 void Monitor::OnStart(const Peer&, const Json& json, Fds, Reply reply) {
   auto request = json.get<StartRequest>();
   if (const auto wrong = WhatIsWrong(request); !wrong.empty()) return reply.failed({kErrInvalid, "", wrong});
-  if (Find(request.container_id) != nullptr) return reply.failed({kErrInvalid, "", "container '" + request.container_id + "' was started before"});
+  if (Find(request.container_id) != nullptr)
+    return reply.failed({kErrInvalid, "", "container '" + request.container_id + "' was started before"});
   const std::string id = request.container_id;
   auto container = std::make_unique<Container>(context_, std::move(request));
   Container* raw = container.get();
@@ -165,7 +182,8 @@ void Monitor::OnSignal(const Peer&, const Json& json, Fds, Reply reply) {
   const auto request = json.get<SignalRequest>();
   Container* container = FindOrFail(json, reply);
   if (container == nullptr) return;
-  if (request.signal <= 0 || request.signal > SIGRTMAX) return reply.failed({kErrInvalid, "", "no such signal"});
+  if (request.signal <= 0 || request.signal > SIGRTMAX)
+    return reply.failed({kErrInvalid, "", "no such signal"});
   if (auto error = container->Signal(request)) return reply.failed(*error);
   reply.ok({}, {});
 }
@@ -182,11 +200,16 @@ void Monitor::OnExec(const Peer& peer, const Json& json, Fds fds, Reply reply) {
   const auto request = json.get<ExecRequest>();
   Container* container = FindOrFail(json, reply);
   if (container == nullptr) return;
-  if (container->state() != Container::State::kRunning) return reply.failed({kErrNotRunning, "", "the container is not running"});
-  if (!IsName(request.exec_id) || !IsAbsolute(request.process_file)) return reply.failed({kErrInvalid, "", "exec_id or process_file is malformed"});
-  if (execs_.count(request.exec_id) != 0) return reply.failed({kErrInvalid, "", "exec '" + request.exec_id + "' is there already"});
+  if (container->state() != Container::State::kRunning)
+    return reply.failed({kErrNotRunning, "", "the container is not running"});
+  if (!IsName(request.exec_id) || !IsAbsolute(request.process_file))
+    return reply.failed({kErrInvalid, "", "exec_id or process_file is malformed"});
+  if (execs_.count(request.exec_id) != 0)
+    return reply.failed({kErrInvalid, "", "exec '" + request.exec_id + "' is there already"});
   const std::size_t wanted = request.tty ? 0 : (request.has_stdin ? 3 : 2);
-  if (fds.size() != wanted) return reply.failed({kErrInvalid, "", "an exec like this takes " + std::to_string(wanted) + " descriptors"});
+  if (fds.size() != wanted)
+    return reply.failed(
+        {kErrInvalid, "", "an exec like this takes " + std::to_string(wanted) + " descriptors"});
   const std::string id = request.exec_id;
   RunningExec running;
   running.owner = peer;
@@ -233,7 +256,8 @@ void Monitor::OnForget(const Peer&, const Json& json, Fds, Reply reply) {
   const std::string id = container->request().container_id;
   const bool ended = container->WhenForgettable([this, id, reply] {
     // Execs refer to it; those still here are on their last step.
-    const bool busy = std::any_of(execs_.begin(), execs_.end(), [&id](const auto& e) { return e.second.container_id == id; });
+    const bool busy = std::any_of(execs_.begin(), execs_.end(),
+                                  [&id](const auto& e) { return e.second.container_id == id; });
     if (!busy) {
       containers_.erase(id);
       return reply.ok({}, {});
@@ -251,7 +275,8 @@ void Monitor::EndHolder(std::function<void()> then) {
 
 void Monitor::OnShutdown(const Peer&, const Json&, Fds, Reply reply) {
   for (const auto& [id, container] : containers_) {
-    if (container->state() != Container::State::kExited) return reply.failed({kErrBusy, "", "container '" + id + "' has not ended"});
+    if (container->state() != Container::State::kExited)
+      return reply.failed({kErrBusy, "", "container '" + id + "' has not ended"});
   }
   // What the OCI runtime has to clean up is still being cleaned up: wait for it.
   for (const auto& [id, container] : containers_) {

@@ -20,11 +20,11 @@ namespace berth::monitor {
 namespace {
 
 using testing::Eventually;
+using ::testing::HasSubstr;
 using testing::RuntimeUnderTest;
 using testing::Soon;
-using testing::TestPod;
-using ::testing::HasSubstr;
 using ::testing::StartsWith;
+using testing::TestPod;
 
 class MonitorTest : public ::testing::TestWithParam<RuntimeUnderTest> {
  protected:
@@ -104,7 +104,8 @@ TEST_P(MonitorTest, ALimitTooSmallToStartIsTold) {
   options.memory_limit = 4 << 10;
   const auto started = pod.client().Start(pod.Prepare("a", {"exit", "0"}, options), Soon());
   ASSERT_FALSE(started.ok());
-  EXPECT_THAT(std::string(started.status().message()), StartsWith("limit 4.0 KiB is below what the runtime needs to start a container"));
+  EXPECT_THAT(std::string(started.status().message()),
+              StartsWith("limit 4.0 KiB is below what the runtime needs to start a container"));
   EXPECT_EQ(pod.Record("a").exit_code, 128);
 }
 
@@ -123,7 +124,8 @@ TEST_P(MonitorTest, StopsWithTheEvidenceInTheMessage) {
   EXPECT_EQ(record.exit_code, 137);
   EXPECT_EQ(record.reason, "Error");
   EXPECT_EQ(record.message, "stopped by request, killed after 2 s grace");
-  EXPECT_EQ(pod.client().Signal({"deaf", SIGTERM, "stop", 0}, Soon()).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(pod.client().Signal({"deaf", SIGTERM, "stop", 0}, Soon()).code(),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(pod.client().Signal({"nobody", SIGTERM, "stop", 0}, Soon()).code(), absl::StatusCode::kNotFound);
 }
 
@@ -153,7 +155,9 @@ TEST_P(MonitorTest, EndsTheWholeTreeOfAnExecAndNothingElse) {
   TestPod pod(GetParam());
   const Started started = pod.Run("a", {"sleep", "100000"});
   base::UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  ASSERT_TRUE(pod.StartExec(pod.client(), "a", "tree", {"sleep", "100", "fork-sleep", "daemon-sleep", "sleep", "100000"}, null.get()).ok());
+  ASSERT_TRUE(pod.StartExec(pod.client(), "a", "tree",
+                            {"sleep", "100", "fork-sleep", "daemon-sleep", "sleep", "100000"}, null.get())
+                  .ok());
   ASSERT_TRUE(Eventually([&] { return pod.Pids("a").size() == 4; }));
   ASSERT_TRUE(pod.client().ExecKill("tree", Soon()).ok());
   EXPECT_EQ(pod.WaitExec("tree").exit_code, 137);
@@ -162,7 +166,9 @@ TEST_P(MonitorTest, EndsTheWholeTreeOfAnExecAndNothingElse) {
   // The same when the connection that began it goes.
   auto other = pod.hub().Connect(pod.dir() + "/pod", {}, Soon());
   ASSERT_TRUE(other.ok());
-  ASSERT_TRUE(pod.StartExec(**other, "a", "tree2", {"sleep", "100", "fork-sleep", "daemon-sleep", "sleep", "100000"}, null.get()).ok());
+  ASSERT_TRUE(pod.StartExec(**other, "a", "tree2",
+                            {"sleep", "100", "fork-sleep", "daemon-sleep", "sleep", "100000"}, null.get())
+                  .ok());
   ASSERT_TRUE(Eventually([&] { return pod.Pids("a").size() == 4; }));
   other->reset();
   EXPECT_EQ(pod.WaitExec("tree2").exit_code, 137);
@@ -174,7 +180,9 @@ TEST_P(MonitorTest, WhatAnExecLeavesInTheBackgroundLivesOn) {
   pod.Run("a", {"sleep", "100000"});
   EXPECT_EQ(pod.Exec("a", "e", {"daemon-sleep", "exit", "0"}).exit_code, 0);
   EXPECT_EQ(pod.Pids("a").size(), 2U);
-  ASSERT_TRUE(Eventually([&] { return ::access((std::string("/sys/fs/cgroup/pids") + pod.cgroup() + "/a/exec-e").c_str(), F_OK) != 0; }));
+  ASSERT_TRUE(Eventually([&] {
+    return ::access((std::string("/sys/fs/cgroup/pids") + pod.cgroup() + "/a/exec-e").c_str(), F_OK) != 0;
+  }));
   EXPECT_EQ(pod.Pids("a").size(), 2U);
 }
 
@@ -191,12 +199,14 @@ TEST_P(MonitorTest, CutsLongLinesAndReopensBetweenRecords) {
   int rotated = 0;
   for (; rotated < 5; ++rotated) {
     ::usleep(30'000);
-    ASSERT_EQ(::rename(pod.LogPath("a").c_str(), (pod.LogPath("a") + "." + std::to_string(rotated)).c_str()), 0);
+    ASSERT_EQ(::rename(pod.LogPath("a").c_str(), (pod.LogPath("a") + "." + std::to_string(rotated)).c_str()),
+              0);
     ASSERT_TRUE(pod.client().ReopenLog("a", Soon()).ok());
   }
   pod.Wait("a");
   std::string all;
-  for (int i = 0; i < rotated; ++i) all += *base::ReadFile(pod.LogPath("a") + "." + std::to_string(i), 1 << 28);
+  for (int i = 0; i < rotated; ++i)
+    all += *base::ReadFile(pod.LogPath("a") + "." + std::to_string(i), 1 << 28);
   all += *base::ReadFile(pod.LogPath("a"), 1 << 28);
   std::istringstream lines(all);
   long expected = 0;
@@ -226,8 +236,11 @@ TEST_P(MonitorTest, TheHolderOutlivesContainersAndDiesWithThePod) {
   ASSERT_TRUE(holder.ok()) << holder.status();
   EXPECT_EQ(pod.client().Holder({pod.dir() + "/pod/ns/pid", {}, 0}, Soon())->pid, holder->pid);
   TestPod::Options options;
-  options.patch = {{"hostname", nullptr},
-                   {"linux", {{"namespaces", nlohmann::json::array({{{"type", "pid"}, {"path", pod.dir() + "/pod/ns/pid"}}, {{"type", "mount"}}})}}}};
+  options.patch = {
+      {"hostname", nullptr},
+      {"linux",
+       {{"namespaces", nlohmann::json::array(
+                           {{{"type", "pid"}, {"path", pod.dir() + "/pod/ns/pid"}}, {{"type", "mount"}}})}}}};
   pod.Run("a", {"daemon-sleep", "fork-sleep", "sleep", "100000"}, options);
   pod.Run("b", {"sleep", "100000"}, options);
   ASSERT_TRUE(Eventually([&] { return pod.Pids("a").size() == 3; }));
@@ -253,10 +266,12 @@ TEST_P(MonitorTest, PinsNamespacesWithoutAProcess) {
   ASSERT_TRUE(pinned.ok()) << pinned;
   TestPod::Options with;
   with.patch = {{"hostname", nullptr},
-                {"linux", {{"namespaces", nlohmann::json::array({{{"type", "uts"}, {"path", options.dir + "/uts"}},
-                                                                  {{"type", "network"}, {"path", options.dir + "/net"}},
-                                                                  {{"type", "ipc"}, {"path", options.dir + "/ipc"}},
-                                                                  {{"type", "mount"}}, {{"type", "pid"}}})}}}};
+                {"linux",
+                 {{"namespaces", nlohmann::json::array({{{"type", "uts"}, {"path", options.dir + "/uts"}},
+                                                        {{"type", "network"}, {"path", options.dir + "/net"}},
+                                                        {{"type", "ipc"}, {"path", options.dir + "/ipc"}},
+                                                        {{"type", "mount"}},
+                                                        {{"type", "pid"}}})}}}};
   pod.Run("a", {"hostname"}, with);
   pod.Wait("a");
   EXPECT_THAT(pod.Log("a"), ::testing::ElementsAre("stdout F pinned"));
@@ -346,7 +361,9 @@ TEST_P(MonitorTest, ManyEndAtOnceAndEveryCodeIsRight) {
   constexpr int kCount = 24;
   std::vector<std::thread> threads;
   for (int i = 0; i < kCount; ++i) {
-    threads.emplace_back([&pod, i] { pod.Run("c" + std::to_string(i), {"exit", std::to_string(i * 11 % 256)}); });
+    threads.emplace_back([&pod, i] {
+      pod.Run("c" + std::to_string(i), {"exit", std::to_string(i * 11 % 256)});
+    });
   }
   for (auto& thread : threads) thread.join();
   for (int i = 0; i < kCount; ++i) EXPECT_EQ(pod.Wait("c" + std::to_string(i)).exit_code, i * 11 % 256);

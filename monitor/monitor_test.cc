@@ -64,8 +64,9 @@ TEST(LogFormat, MakesOneRecordPerLineHoweverItArrives) {
 
 TEST(LogFormat, CutsAt16KiBWhateverTheChunks) {
   const std::string line(2 * kMaxLogContent + 5, 'x');
-  const std::string expected = kStamp + " stdout P " + std::string(kMaxLogContent, 'x') + "\n" + kStamp + " stdout P " +
-                               std::string(kMaxLogContent, 'x') + "\n" + kStamp + " stdout F xxxxx\n";
+  const std::string expected = kStamp + " stdout P " + std::string(kMaxLogContent, 'x') + "\n" + kStamp +
+                               " stdout P " + std::string(kMaxLogContent, 'x') + "\n" + kStamp +
+                               " stdout F xxxxx\n";
   EXPECT_EQ(Split({line + "\n"}), expected);
   std::vector<std::string> bytes;
   for (const char c : line + "\n") bytes.emplace_back(1, c);
@@ -135,8 +136,9 @@ TEST(ExitRecord, SurvivesItsJson) {
 
 TEST(ExitRecord, IgnoresWhatItDoesNotKnowAndRefusesWhatIsNone) {
   EXPECT_TRUE(ExitRecordFromJson(R"({"version":9,"container_id":"c","reason":"Error","new":{"x":1}})").ok());
-  for (const char* text : {"", "[]", "{}", "{\"version\":1}", R"({"version":0,"container_id":"c","reason":"Error"})",
-                           R"({"version":1,"container_id":7,"reason":"Error"})", "not json"}) {
+  for (const char* text :
+       {"", "[]", "{}", "{\"version\":1}", R"({"version":0,"container_id":"c","reason":"Error"})",
+        R"({"version":1,"container_id":7,"reason":"Error"})", "not json"}) {
     EXPECT_FALSE(ExitRecordFromJson(text).ok()) << text;
   }
 }
@@ -175,7 +177,8 @@ TEST(Messages, SurviveTheirJson) {
   EXPECT_EQ(nlohmann::json(back), nlohmann::json(start));
   EXPECT_EQ(back.memory_limit_bytes, 5);
   // A newer daemon's fields are ignored, an older one's missing ones have defaults.
-  const auto sparse = nlohmann::json::parse(R"({"container_id":"c","signal":15,"future":[1]})").get<SignalRequest>();
+  const auto sparse =
+      nlohmann::json::parse(R"({"container_id":"c","signal":15,"future":[1]})").get<SignalRequest>();
   EXPECT_EQ(sparse.signal, 15);
   EXPECT_EQ(sparse.grace_ms, 0);
   EXPECT_THROW(nlohmann::json::parse(R"({"signal":"TERM"})").get<SignalRequest>(), nlohmann::json::exception);
@@ -204,11 +207,15 @@ TEST(Explain, SaysNothingWhenThereIsNothingToSay) {
 
 TEST(Explain, ReadsLikeTheAgreedSentence) {
   ExitRecord record = Ended(true, SIGKILL);
-  record.oom = {true, "kernel log", false, "container", 50 << 20, 50 << 20, OomVictim{"python3", 25323, 52'009'370}, 3, 2};
+  record.oom = {
+      true, "kernel log", false, "container", 50 << 20, 50 << 20, OomVictim{"python3", 25323, 52'009'370}, 3,
+      2};
   Explain(record);
   EXPECT_EQ(record.reason, "OOMKilled");
-  EXPECT_EQ(record.message, "out of memory: killed python3 (host pid 25323, rss 49.6 MiB) at the container limit of 50.0 MiB; peak 50.0 MiB; "
-                            "kill 3 of this container");
+  EXPECT_EQ(record.message,
+            "out of memory: killed python3 (host pid 25323, rss 49.6 MiB) at the container limit of 50.0 "
+            "MiB; peak 50.0 MiB; "
+            "kill 3 of this container");
   record.oom.scope = "pod";
   Explain(record);
   EXPECT_THAT(record.message, HasSubstr("at the pod limit of 50.0 MiB"));
@@ -258,18 +265,23 @@ struct Words {
 TEST(RuntimeWords, GiveTheCodeThatShellsGive) {
   // As crun 1.8.1 and runc 1.1.5 said them on a real host.
   const Words cases[] = {
-      {R"({"msg":"executable file `/nope` not found in $PATH: No such file or directory","level":"error"})", "", 127,
-       "executable file `/nope` not found in $PATH: No such file or directory"},
-      {R"({"msg":"open executable: Permission denied","level":"error"})", "", 126, "open executable: Permission denied"},
-      {R"({"msg":"open executable: Operation not permitted","level":"error"})", "", 126, "open executable: Operation not permitted"},
-      {"", R"({"msg":"exec container process `/bin/bad`: Exec format error","level":"error"})", 126, "exec container process `/bin/bad`: Exec format error"},
-      {R"({"level":"error","msg":"runc create failed: unable to start container process: exec: \"/nope\": stat /nope: no such file or directory"})", "", 127,
-       "exec: \"/nope\": stat /nope: no such file or directory"},
-      {R"({"level":"error","msg":"runc create failed: unable to start container process: exec: \"nope\": executable file not found in $PATH"})", "", 127,
-       "exec: \"nope\": executable file not found in $PATH"},
+      {R"({"msg":"executable file `/nope` not found in $PATH: No such file or directory","level":"error"})",
+       "", 127, "executable file `/nope` not found in $PATH: No such file or directory"},
+      {R"({"msg":"open executable: Permission denied","level":"error"})", "", 126,
+       "open executable: Permission denied"},
+      {R"({"msg":"open executable: Operation not permitted","level":"error"})", "", 126,
+       "open executable: Operation not permitted"},
+      {"", R"({"msg":"exec container process `/bin/bad`: Exec format error","level":"error"})", 126,
+       "exec container process `/bin/bad`: Exec format error"},
+      {R"({"level":"error","msg":"runc create failed: unable to start container process: exec: \"/nope\": stat /nope: no such file or directory"})",
+       "", 127, "exec: \"/nope\": stat /nope: no such file or directory"},
+      {R"({"level":"error","msg":"runc create failed: unable to start container process: exec: \"nope\": executable file not found in $PATH"})",
+       "", 127, "exec: \"nope\": executable file not found in $PATH"},
       {"", "exec /bin/bad: exec format error", 126, "exec /bin/bad: exec format error"},
-      {R"({"level":"warning","msg":"something"})" "\n" R"({"level":"error","msg":"mount `/x` to `/y`: No such file or directory"})", "", 128,
-       "mount `/x` to `/y`: No such file or directory"},
+      {R"({"level":"warning","msg":"something"})"
+       "\n"
+       R"({"level":"error","msg":"mount `/x` to `/y`: No such file or directory"})",
+       "", 128, "mount `/x` to `/y`: No such file or directory"},
       {"", "", 128, ""},
   };
   for (const auto& c : cases) {
@@ -283,7 +295,9 @@ TEST(ExplainStartFailure, NamesTheLimitThatIsTooLow) {
   ExitRecord record;
   record.start_failure = StartFailure{"create", "container init was OOM-killed"};
   ExplainStartFailure(record, "/app", true, 2 << 20);
-  EXPECT_EQ(record.message, "limit 2.0 MiB is below what the runtime needs to start a container (container init was OOM-killed)");
+  EXPECT_EQ(
+      record.message,
+      "limit 2.0 MiB is below what the runtime needs to start a container (container init was OOM-killed)");
   EXPECT_EQ(record.exit_code, 128);
   EXPECT_EQ(record.reason, "StartError");
 }
@@ -296,8 +310,9 @@ TEST(Sysctl, OnlyNamesOfAPodsOwnNamespaces) {
   EXPECT_TRUE(SysctlPath("kernel.msgmax").ok());
   EXPECT_TRUE(SysctlPath("kernel.sem").ok());
   EXPECT_TRUE(SysctlPath("fs.mqueue.msg_max").ok());
-  for (const char* name : {"", "net", "kernel.panic", "kernel.semx", "vm.swappiness", "net..x", "net.ipv4.", ".net.x", "net.a b", "net/../kernel/panic",
-                           "/net/x", "net.ipv4.x\n", "fs.mqueuex.a"}) {
+  for (const char* name :
+       {"", "net", "kernel.panic", "kernel.semx", "vm.swappiness", "net..x", "net.ipv4.", ".net.x", "net.a b",
+        "net/../kernel/panic", "/net/x", "net.ipv4.x\n", "fs.mqueuex.a"}) {
     EXPECT_FALSE(SysctlPath(name).ok()) << name;
   }
 }
@@ -312,10 +327,12 @@ TEST(Loop, RunsTimersInOrderAndSurvivesRemovalInACallback) {
   loop.Cancel(cancelled);
   int pipe_ends[2];
   ASSERT_EQ(::pipe2(pipe_ends, O_CLOEXEC), 0);
-  ASSERT_TRUE(loop.Watch(pipe_ends[0], EPOLLIN, [&](std::uint32_t) {
-    loop.Unwatch(pipe_ends[0]);
-    order += "p";
-  }).ok());
+  ASSERT_TRUE(loop.Watch(pipe_ends[0], EPOLLIN,
+                         [&](std::uint32_t) {
+                           loop.Unwatch(pipe_ends[0]);
+                           order += "p";
+                         })
+                  .ok());
   ASSERT_EQ(::write(pipe_ends[1], "x", 1), 1);
   loop.After(5 * base::kMillisecondNs, [&] { loop.Stop(); });
   loop.Run();

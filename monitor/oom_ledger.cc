@@ -7,7 +7,9 @@
 namespace berth::monitor {
 namespace {
 
-std::uint64_t Growth(const std::optional<std::uint64_t>& now, std::uint64_t before) { return now && *now > before ? *now - before : 0; }
+std::uint64_t Growth(const std::optional<std::uint64_t>& now, std::uint64_t before) {
+  return now && *now > before ? *now - before : 0;
+}
 
 }  // namespace
 
@@ -30,7 +32,8 @@ void OomLedger::Arm(const Setup& setup) {
 bool OomLedger::IsOurs(const KernelVictim& victim) const {
   if (!setup_.nested && victim.pid == setup_.pid) return true;
   if (victim.task_memcg) return NamesCgroup(*victim.task_memcg, setup_.cgroup, true);
-  // The line that would say whose it was fell to the kernel's rate limit: ours if our counter has a kill that no line explains.
+  // The line that would say whose it was fell to the kernel's rate limit: ours if our counter has a kill that
+  // no line explains.
   return counter_growth_ > seen_;
 }
 
@@ -46,7 +49,8 @@ void OomLedger::Add(const Look& look) {
   lost_ = lost_ || look.log.lost;
   counter_growth_ = std::max(counter_growth_, Growth(look.counter, setup_.counter));
   oom_here_ = oom_here_ || (setup_.oom_local && Growth(look.oom_local, *setup_.oom_local) > 0);
-  oom_in_pod_ = oom_in_pod_ || (setup_.pod_oom_local && Growth(look.pod_oom_local, *setup_.pod_oom_local) > 0);
+  oom_in_pod_ =
+      oom_in_pod_ || (setup_.pod_oom_local && Growth(look.pod_oom_local, *setup_.pod_oom_local) > 0);
   for (const auto& victim : look.log.victims) {
     if (!IsOurs(victim)) continue;
     ++seen_;
@@ -87,7 +91,8 @@ OomEvidence OomLedger::Judge(const base::ExitStatus& status, bool killed_by_us) 
     oom.evidence = "kernel log";
     decisive = &*first_process_;
   } else if (sigkill && !killed_by_us) {
-    const auto same_name = std::find_if(open_.begin(), open_.end(), [this](const KernelVictim& v) { return v.comm == comm_; });
+    const auto same_name =
+        std::find_if(open_.begin(), open_.end(), [this](const KernelVictim& v) { return v.comm == comm_; });
     if (setup_.nested && same_name != open_.end()) {
       oom.evidence = "kernel log";
       decisive = &*same_name;

@@ -12,7 +12,8 @@ namespace {
 constexpr std::int64_t kMs = 1'000'000;
 const base::ExitStatus kKilled{true, SIGKILL};
 
-KernelVictim Victim(std::int64_t pid, const std::string& task = "/pod/c", const std::string& oom = "/pod/c", const std::string& comm = "app") {
+KernelVictim Victim(std::int64_t pid, const std::string& task = "/pod/c", const std::string& oom = "/pod/c",
+                    const std::string& comm = "app") {
   KernelVictim victim;
   victim.pid = pid;
   victim.comm = comm;
@@ -36,7 +37,8 @@ class Story {
     setup.pod_oom_local = 1;
     ledger_.Arm(setup);
   }
-  Story& At(std::int64_t ms, std::vector<KernelVictim> victims, std::uint64_t kills, bool dying = false, bool lost = false) {
+  Story& At(std::int64_t ms, std::vector<KernelVictim> victims, std::uint64_t kills, bool dying = false,
+            bool lost = false) {
     OomLedger::Look look;
     look.at_ns = (ms + 1000) * kMs;
     look.log.victims = std::move(victims);
@@ -54,7 +56,9 @@ class Story {
     pod_oom_local_ = 1 + pod;
     return *this;
   }
-  OomEvidence End(const base::ExitStatus& status = kKilled, bool by_us = false) { return ledger_.Judge(status, by_us); }
+  OomEvidence End(const base::ExitStatus& status = kKilled, bool by_us = false) {
+    return ledger_.Judge(status, by_us);
+  }
   OomLedger& ledger() { return ledger_; }
 
  private:
@@ -79,10 +83,13 @@ TEST(OomLedger, ItsOwnLineNeedsNeitherConstraintNorCounter) {
   EXPECT_EQ(oom.kills, 1U);
 }
 
-TEST(OomLedger, ItsOwnLineConvictsAlsoWhenWeKilledTooLate) { EXPECT_TRUE(Story().At(0, {Victim(100)}, 1, true).End(kKilled, true).verdict); }
+TEST(OomLedger, ItsOwnLineConvictsAlsoWhenWeKilledTooLate) {
+  EXPECT_TRUE(Story().At(0, {Victim(100)}, 1, true).End(kKilled, true).verdict);
+}
 
 TEST(OomLedger, WhoDidNotDieOfSigkillWasNotKilledForMemory) {
-  for (const base::ExitStatus status : {base::ExitStatus{false, 0}, {false, 7}, {false, 137}, {true, SIGTERM}, {true, SIGSEGV}}) {
+  for (const base::ExitStatus status :
+       {base::ExitStatus{false, 0}, {false, 7}, {false, 137}, {true, SIGTERM}, {true, SIGSEGV}}) {
     const auto oom = Story().At(0, {Victim(101)}, 1).End(status);
     EXPECT_FALSE(oom.verdict);
     EXPECT_EQ(oom.kills, 1U);
@@ -106,7 +113,8 @@ TEST(OomLedger, AlsoWhenAWakeUpReadTheLineBeforeTheEndWasSeen) {
 
 TEST(OomLedger, AVictimItOutlivedDoesNot) {
   EXPECT_FALSE(Story().At(0, {Victim(101)}, 1).At(10, {}, 1).At(60'000, {}, 1, true).End().verdict);
-  EXPECT_FALSE(Story().At(0, {}, 0).At(10, {Victim(101)}, 1).At(110, {}, 1).At(200, {}, 1, true).End().verdict);
+  EXPECT_FALSE(
+      Story().At(0, {}, 0).At(10, {Victim(101)}, 1).At(110, {}, 1).At(200, {}, 1, true).End().verdict);
 }
 
 TEST(OomLedger, OurKillAfterAChildsKillIsOurs) {
@@ -116,7 +124,8 @@ TEST(OomLedger, OurKillAfterAChildsKillIsOurs) {
 }
 
 TEST(OomLedger, AVictimElsewhereIsNoneOfOurs) {
-  const auto oom = Story().At(0, {Victim(101, "/pod/other", "/pod"), Victim(102, "/pod/cc", "/pod/cc")}, 0, true).End();
+  const auto oom =
+      Story().At(0, {Victim(101, "/pod/other", "/pod"), Victim(102, "/pod/cc", "/pod/cc")}, 0, true).End();
   EXPECT_FALSE(oom.verdict);
   EXPECT_EQ(oom.kills, 0U);
 }
@@ -168,7 +177,8 @@ TEST(OomLedger, AnOverrunLogLeavesTheCounterAndSaysSo) {
 
 TEST(OomLedger, InANestedPidNamespaceCgroupAndNameDecide) {
   EXPECT_EQ(Story(true, true).At(0, {Victim(7777)}, 1, true).End().evidence, "kernel log");
-  EXPECT_EQ(Story(true, true).At(0, {Victim(7777, "/pod/c", "/pod/c", "child")}, 1, true).End().evidence, "counter");
+  EXPECT_EQ(Story(true, true).At(0, {Victim(7777, "/pod/c", "/pod/c", "child")}, 1, true).End().evidence,
+            "counter");
   EXPECT_FALSE(Story(true, true).At(0, {Victim(100, "/other/c2", "/other")}, 0, true).End().verdict);
 }
 

@@ -19,12 +19,13 @@ namespace {
 
 // Inode of the initial PID namespace (PROC_PID_INIT_INO of the kernel's proc_ns.h).
 bool InInitialPidNamespace() {
-  struct stat info{};
+  struct stat info {};
   return ::stat("/proc/self/ns/pid", &info) != 0 || info.st_ino == 0xEFFFFFFCU;
 }
 
 // v1's eventfd fires before the kill: the counter is sampled again after these.
-constexpr std::int64_t kSampleAgain[] = {10 * base::kMillisecondNs, 100 * base::kMillisecondNs, base::kSecondNs};
+constexpr std::int64_t kSampleAgain[] = {10 * base::kMillisecondNs, 100 * base::kMillisecondNs,
+                                         base::kSecondNs};
 
 bool SigkillPending(pid_t pid) {
   const auto status = base::ReadFile("/proc/" + std::to_string(pid) + "/status", 16384);
@@ -165,7 +166,8 @@ void OomWatch::Look() {
   });
 }
 
-OomEvidence OomWatch::Judge(const base::ExitStatus& status, bool killed_by_us, std::optional<std::int64_t> memory_limit) {
+OomEvidence OomWatch::Judge(const base::ExitStatus& status, bool killed_by_us,
+                            std::optional<std::int64_t> memory_limit) {
   if (!ledger_.armed()) return {};
   ledger_.Add(Read(true));
   ended_ = true;
@@ -176,6 +178,12 @@ OomEvidence OomWatch::Judge(const base::ExitStatus& status, bool killed_by_us, s
       oom.peak_bytes = stats->memory.peak_bytes;
       if (oom.scope == "container" || oom.scope == "pod") oom.limit_bytes = stats->memory.limit_bytes;
     }
+  }
+  // A pod of one limited container has that container's limit, and the kernel names the one that it charged
+  // first. The number is the same; the limit that somebody wrote down is the container's.
+  if (oom.scope == "pod" && oom.limit_bytes && memory_limit &&
+      static_cast<std::int64_t>(*oom.limit_bytes) == *memory_limit) {
+    oom.scope = "container";
   }
   if (oom.scope == "container" && !oom.limit_bytes && memory_limit && *memory_limit > 0) {
     oom.limit_bytes = static_cast<std::uint64_t>(*memory_limit);
@@ -195,7 +203,8 @@ bool OomWatch::KilledWhileStarting() {
     if (victim.task_memcg && NamesCgroup(*victim.task_memcg, cgroup_, true)) return true;
     if (pid_ > 0 && victim.pid == pid_) return true;
   }
-  // The kernel may have kept the line that names the cgroup to itself: its counter tells too, while the cgroup is there.
+  // The kernel may have kept the line that names the cgroup to itself: its counter tells too, while the
+  // cgroup is there.
   if (auto at = host_.At(cgroup_)) {
     const auto counters = (*at)->ReadOomCounters();
     if (counters && counters->oom_kill_tree > 0) return true;

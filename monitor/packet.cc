@@ -64,7 +64,8 @@ base::Result<Packet> ReceivePacket(int fd) {
 }
 
 base::Result<void> SendPacket(int fd, std::string_view text, const std::vector<int>& fds) {
-  if (text.size() > kMaxMessageBytes || fds.size() > kMaxPacketFds) return base::SyscallFailed(EMSGSIZE, "send");
+  if (text.size() > kMaxMessageBytes || fds.size() > kMaxPacketFds)
+    return base::SyscallFailed(EMSGSIZE, "send");
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxPacketFds)] = {};
   iovec data{const_cast<char*>(text.data()), text.size()};
   msghdr message{};

@@ -25,17 +25,21 @@ base::Result<void> LoopbackUp() {
   if (!fd) return base::SyscallFailed(errno, "open a socket for the loopback device");
   ifreq request{};
   std::strncpy(request.ifr_name, "lo", IFNAMSIZ - 1);
-  if (::ioctl(fd.get(), SIOCGIFFLAGS, &request) != 0) return base::SyscallFailed(errno, "read the loopback device's flags");
+  if (::ioctl(fd.get(), SIOCGIFFLAGS, &request) != 0)
+    return base::SyscallFailed(errno, "read the loopback device's flags");
   request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
   BERTH_FAULT_POINT("monitor.loopback_up");
-  if (::ioctl(fd.get(), SIOCSIFFLAGS, &request) != 0) return base::SyscallFailed(errno, "bring the loopback device up");
+  if (::ioctl(fd.get(), SIOCSIFFLAGS, &request) != 0)
+    return base::SyscallFailed(errno, "bring the loopback device up");
   return {};
 }
 
 base::Result<void> Unshare(int flag, const char* which) {
   BERTH_FAULT_POINT("monitor.unshare");
-  if (BERTH_FAULT_FAILS("monitor.unshare_eperm")) return base::SyscallFailed(EPERM, std::string("unshare the ") + which + " namespace");
-  if (::unshare(flag) != 0) return base::SyscallFailed(errno, std::string("unshare the ") + which + " namespace");
+  if (BERTH_FAULT_FAILS("monitor.unshare_eperm"))
+    return base::SyscallFailed(EPERM, std::string("unshare the ") + which + " namespace");
+  if (::unshare(flag) != 0)
+    return base::SyscallFailed(errno, std::string("unshare the ") + which + " namespace");
   return {};
 }
 
@@ -58,8 +62,9 @@ base::Result<void> Do(const PinPlan& plan) {
     if (!path) return path.TakeError();
     const bool is_net = path->rfind("net/", 0) == 0;
     if ((is_net && !plan.net) || (!is_net && !plan.ipc)) {
-      return base::SyscallFailed(EPERM, "set sysctl '" + name + "', which would be the host's: the pod has no " + (is_net ? "network" : "IPC") +
-                                            " namespace of its own");
+      return base::SyscallFailed(EPERM, "set sysctl '" + name +
+                                            "', which would be the host's: the pod has no " +
+                                            (is_net ? "network" : "IPC") + " namespace of its own");
     }
     // /proc/self of this very process: net and ipc sysctls are those of the namespaces it is in now.
     if (auto done = base::WriteControl("/proc/sys/" + *path, value); !done) {
@@ -79,7 +84,8 @@ base::Result<void> Do(const PinPlan& plan) {
 }
 
 void Undo(const PinPlan& plan) {
-  for (const auto& [wanted, name] : {std::pair{plan.net, "/net"}, std::pair{plan.ipc, "/ipc"}, std::pair{plan.uts, "/uts"}}) {
+  for (const auto& [wanted, name] :
+       {std::pair{plan.net, "/net"}, std::pair{plan.ipc, "/ipc"}, std::pair{plan.uts, "/uts"}}) {
     if (!wanted) continue;
     ::umount2((plan.dir + name).c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
     ::unlink((plan.dir + name).c_str());
@@ -92,14 +98,17 @@ bool StartsWith(const std::string& text, const char* prefix) { return text.rfind
 
 base::Result<std::string> SysctlPath(const std::string& name) {
   const auto refused = [&name](const char* why) { return base::Malformed("sysctl '" + name + "' " + why); };
-  // sysctl(8): when a slash comes before any dot, slashes separate and dots are part of a name (VLAN devices).
+  // sysctl(8): when a slash comes before any dot, slashes separate and dots are part of a name (VLAN
+  // devices).
   const auto separator = name.find_first_of("./");
   if (separator == std::string::npos) return refused("has no group");
   std::string path = name;
   if (name[separator] == '.') {
     for (char& c : path) {
-      if (c == '.') c = '/';
-      else if (c == '/') c = '.';
+      if (c == '.')
+        c = '/';
+      else if (c == '/')
+        c = '.';
     }
   }
   std::size_t begin = 0;
@@ -107,12 +116,14 @@ base::Result<std::string> SysctlPath(const std::string& name) {
     const auto end = std::min(path.find('/', begin), path.size());
     const std::string part = path.substr(begin, end - begin);
     if (part.empty() || part == "." || part == "..") return refused("has an empty part");
-    const bool good = std::all_of(part.begin(), part.end(), [](unsigned char c) { return std::isalnum(c) != 0 || std::strchr("-_.:@", c) != nullptr; });
+    const bool good = std::all_of(part.begin(), part.end(), [](unsigned char c) {
+      return std::isalnum(c) != 0 || std::strchr("-_.:@", c) != nullptr;
+    });
     if (!good) return refused("has a character that no sysctl has");
     begin = end + 1;
   }
-  const bool ours = StartsWith(path, "net/") || StartsWith(path, "kernel/shm") || StartsWith(path, "kernel/msg") || path == "kernel/sem" ||
-                    StartsWith(path, "fs/mqueue/");
+  const bool ours = StartsWith(path, "net/") || StartsWith(path, "kernel/shm") ||
+                    StartsWith(path, "kernel/msg") || path == "kernel/sem" || StartsWith(path, "fs/mqueue/");
   if (!ours) return refused("belongs to no namespace of a pod");
   return path;
 }
@@ -128,9 +139,18 @@ int PinMain(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string option = argv[i];
     const std::string value = i + 1 < argc ? argv[i + 1] : "";
-    if (option == "--net") { plan.net = true; continue; }
-    if (option == "--ipc") { plan.ipc = true; continue; }
-    if (option == "--uts") { plan.uts = true; continue; }
+    if (option == "--net") {
+      plan.net = true;
+      continue;
+    }
+    if (option == "--ipc") {
+      plan.ipc = true;
+      continue;
+    }
+    if (option == "--uts") {
+      plan.uts = true;
+      continue;
+    }
     ++i;
     if (option == "--dir") {
       plan.dir = value;

@@ -62,7 +62,8 @@ void Reaper::Expect(pid_t pid, OnExit on_exit) {
 
 bool Reaper::Knows(pid_t pid) const {
   siginfo_t info{};
-  return kept_.count(pid) != 0 || ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+  return kept_.count(pid) != 0 ||
+         ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 void Reaper::Release() {

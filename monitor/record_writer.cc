@@ -21,7 +21,8 @@ base::Error Failed(int err, const char* verb, const std::string& path) {
 std::string Shorten(std::string text, std::size_t most) {
   if (text.size() <= most) return text;
   std::size_t end = most;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not within a UTF-8 character
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+    --end;  // not within a UTF-8 character
   return text.substr(0, end) + "…";
 }
 
@@ -47,7 +48,8 @@ base::Result<void> WriteRecordDurable(const ExitRecord& record, const std::strin
   if (BERTH_FAULT_FAILS("monitor.record_enospc")) return Failed(ENOSPC, "write", path);
   auto fd = base::OpenAt(AT_FDCWD, reserve, O_WRONLY | O_CREAT, base::Resolve::kAnywhere, 0600);
   if (!fd) return fd.TakeError();
-  if (auto written = base::WriteAll(fd->get(), text); !written) return Failed(written.error().err, "write", reserve);
+  if (auto written = base::WriteAll(fd->get(), text); !written)
+    return Failed(written.error().err, "write", reserve);
   if (::ftruncate(fd->get(), static_cast<off_t>(text.size())) != 0) return Failed(errno, "truncate", reserve);
   if (::fsync(fd->get()) != 0) return Failed(errno, "fsync", reserve);
   BERTH_FAULT_POINT("monitor.rename_record");

@@ -16,8 +16,8 @@ namespace {
 constexpr std::size_t kMaxErrorText = 16 * 1024;
 }  // namespace
 
-base::Result<std::unique_ptr<RuntimeCall>> RuntimeCall::Start(Loop& loop, Reaper& reaper, const Options& options,
-                                                               std::function<void(const RuntimeOutcome&)> done) {
+base::Result<std::unique_ptr<RuntimeCall>> RuntimeCall::Start(
+    Loop& loop, Reaper& reaper, const Options& options, std::function<void(const RuntimeOutcome&)> done) {
   auto call = std::unique_ptr<RuntimeCall>(new RuntimeCall(loop, reaper));
   base::SpawnOptions spawn;
   spawn.argv = {options.program->path, "--root", options.program->root};

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What crun 1.8 to 1.27 and runc 1.1 to 1.5 say when something fails, seen on a real host:
-//   crun create: "executable file `/nope` not found in $PATH: No such file or directory", "open executable: Permission denied"
-//   crun's init at start (on the container's stderr): {"msg":"exec container process `/bin/bad`: Exec format error",…}
-//   runc create: "runc create failed: unable to start container process: exec: \"/nope\": stat /nope: no such file or directory"
-//   runc's init at start (on the container's stderr): "exec /bin/bad: exec format error"
+//   crun create: "executable file `/nope` not found in $PATH: No such file or directory", "open executable:
+//   Permission denied" crun's init at start (on the container's stderr): {"msg":"exec container process
+//   `/bin/bad`: Exec format error",…} runc create: "runc create failed: unable to start container process:
+//   exec: \"/nope\": stat /nope: no such file or directory" runc's init at start (on the container's stderr):
+//   "exec /bin/bad: exec format error"
 #include <algorithm>
 #include <cctype>
 #include <string>
@@ -24,7 +25,8 @@ std::string Trimmed(const std::string& text) {
 // The messages of a text whose lines may be JSON, logfmt or plain.
 std::vector<std::string> Messages(const std::string& text, bool errors_only) {
   std::vector<std::string> messages;
-  // No string stream: it would bring the whole of iostreams and locales into a program that there is one of per pod.
+  // No string stream: it would bring the whole of iostreams and locales into a program that there is one of
+  // per pod.
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
     std::string line = Trimmed(text.substr(begin, end - begin));
@@ -41,7 +43,8 @@ std::vector<std::string> Messages(const std::string& text, bool errors_only) {
         if (message != json->end() && message->is_string()) line = Trimmed(message->get<std::string>());
       }
     }
-    std::replace_if(line.begin(), line.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, ' ');
+    std::replace_if(
+        line.begin(), line.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, ' ');
     if (std::find(messages.begin(), messages.end(), line) == messages.end()) messages.push_back(line);
   }
   return messages;
@@ -52,7 +55,8 @@ void StripPrefix(std::string& text, const std::string& prefix) {
 }
 
 std::string Lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -63,8 +67,9 @@ std::string CleanRuntimeText(const std::string& log_json_lines, const std::strin
   if (messages.empty()) messages = Messages(stderr_text, true);
   std::string joined;
   for (auto& message : messages) {
-    for (const char* prefix : {"runc create failed: ", "runc start failed: ", "runc exec failed: ", "runc delete failed: ",
-                               "exec failed: ", "unable to start container process: "}) {
+    for (const char* prefix :
+         {"runc create failed: ", "runc start failed: ", "runc exec failed: ", "runc delete failed: ",
+          "exec failed: ", "unable to start container process: "}) {
       StripPrefix(message, prefix);
     }
     if (joined.find(message) != std::string::npos) continue;
@@ -79,14 +84,17 @@ int StartExitCode(const std::string& text) {
   const bool about_exec = has("executable") || words.rfind("exec", 0) == 0 || has("; exec") || has(": exec");
   if (!about_exec) return 128;
   if (has("not found in $path") || has("no such file or directory")) return 127;
-  if (has("permission denied") || has("exec format error") || has("is a directory") || has("operation not permitted")) return 126;
+  if (has("permission denied") || has("exec format error") || has("is a directory") ||
+      has("operation not permitted"))
+    return 126;
   return 128;
 }
 
 bool SaysOutOfMemory(const std::string& text) {
   const std::string words = Lower(text);
   const auto has = [&words](const char* part) { return words.find(part) != std::string::npos; };
-  const bool limit_refused = ((has("memory.limit_in_bytes") || has("memory.max")) && has("busy")) || has("unable to set memory limit to");
+  const bool limit_refused = ((has("memory.limit_in_bytes") || has("memory.max")) && has("busy")) ||
+                             has("unable to set memory limit to");
   return has("oom-killed") || has("cannot allocate memory") || has("out of memory") || limit_refused;
 }
 

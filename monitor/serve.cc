@@ -35,12 +35,18 @@ bool Parse(int argc, char** argv, Arguments& into) {
   into.serve.holder_program = ProgramDir() + "/berth-holder";
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string option = argv[i];
-    if (option == "--pod") into.serve.pod_id = argv[i + 1];
-    else if (option == "--dir") into.serve.pod_dir = argv[i + 1];
-    else if (option == "--kmsg") into.serve.kernel_log = argv[i + 1];
-    else if (option == "--holder") into.serve.holder_program = argv[i + 1];
-    else if (option == "--ready-fd") into.ready_fd = std::atoi(argv[i + 1]);
-    else return false;
+    if (option == "--pod")
+      into.serve.pod_id = argv[i + 1];
+    else if (option == "--dir")
+      into.serve.pod_dir = argv[i + 1];
+    else if (option == "--kmsg")
+      into.serve.kernel_log = argv[i + 1];
+    else if (option == "--holder")
+      into.serve.holder_program = argv[i + 1];
+    else if (option == "--ready-fd")
+      into.ready_fd = std::atoi(argv[i + 1]);
+    else
+      return false;
   }
   return argc % 2 == 1 && !into.serve.pod_id.empty() && !into.serve.pod_dir.empty();
 }
@@ -88,7 +94,8 @@ int ServeMain(int argc, char** argv) {
     Say("usage: berth-monitor serve --pod ID --dir DIR [--kmsg PATH] [--holder PROGRAM] [--ready-fd N]");
     return 2;
   }
-  // Not berthd's child: nobody there has to reap it, and it stays when berthd goes. The parent's exit tells that it was left alone.
+  // Not berthd's child: nobody there has to reap it, and it stays when berthd goes. The parent's exit tells
+  // that it was left alone.
   if (arguments.ready_fd >= 0) {
     const pid_t pid = ::fork();
     if (pid < 0) return 1;
@@ -96,7 +103,8 @@ int ServeMain(int argc, char** argv) {
   }
   ::umask(022);
   ::fcntl(arguments.ready_fd, F_SETFD, FD_CLOEXEC);
-  for (const int signal : {SIGTERM, SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2}) ::signal(signal, SIG_IGN);
+  for (const int signal : {SIGTERM, SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2})
+    ::signal(signal, SIG_IGN);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   ::prctl(PR_SET_NAME, "berth-monitor");
   if (::chdir("/") != 0) return 1;

@@ -60,6 +60,7 @@ absl::StatusOr<monitor::LaunchOptions> MonitorLaunchOptions(Core& core, const Po
   options.log_file = pod.places().monitor_log;
   options.cgroup_procs = cgroup->ProcsFiles();
   options.oom_score_adj = kMonitorOomScore;
+  options.kmsg_path = core.options.kernel_log;
   return options;
 }
 

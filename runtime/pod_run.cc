@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
-#include <algorithm>
-
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
 #include "base/files.h"
@@ -36,21 +32,8 @@ absl::Status CheckMetadata(const PodMetadata& metadata) {
   return absl::OkStatus();
 }
 
-// It becomes a line of /etc/hosts and /etc/hostname, and the kernel takes 64 bytes.
-absl::Status CheckHostname(const std::string& hostname) {
-  constexpr std::size_t kLongest = 64;
-  const bool plain = std::all_of(hostname.begin(), hostname.end(), [](char c) {
-    return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_';
-  });
-  if (hostname.size() <= kLongest && plain) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("hostname '", absl::CHexEscape(hostname),
-                   "' is no host name of at most 64 letters, digits, '-' and '.'"));
-}
-
 absl::Status Check(const PodConfig& config) {
   BERTH_RETURN_IF_ERROR(CheckMetadata(config.metadata));
-  BERTH_RETURN_IF_ERROR(CheckHostname(config.hostname));
   const NamespaceOptions& namespaces = config.namespaces;
   if (namespaces.network != NamespaceMode::kPod && namespaces.network != NamespaceMode::kNode) {
     return absl::InvalidArgumentError("network namespace mode must be POD or NODE");

@@ -30,6 +30,7 @@ struct Options {
   std::string state;  // tmpfs: <state>/pods/<id>
   std::string monitor_program;
   std::string cgroup_root;  // "/" or a sub-tree
+  std::string kernel_log;   // what monitors read for OOM kills; "" = /dev/kmsg
   // Not owned; outlive the Runtime.
   store::Store* store = nullptr;
   image::Images* images = nullptr;

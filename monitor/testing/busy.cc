@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program inside the containers of monitor_real_test: one static file that does what its arguments say, from left to right.
-//   exit N | kill SIG | print TEXT | err TEXT | line N (N bytes and a newline) | sleep MS | eat MIB | eat-child MIB | share MIB (a CLONE_VM child eats)
+//   exit N | kill SIG | print TEXT | err TEXT | line N (N bytes and a newline) | sleep MS | eat MIB | eat-child MIB | share MIB (a CLONE_VM child eats when /eat exists)
 //   name COMM | trap SIG CODE | ignore SIG | fork-sleep | daemon-sleep | flood MS | wait-child | cat | hostname | path FILE (waits until it exists)
 #include <fcntl.h>
 #include <sched.h>
@@ -27,7 +27,16 @@ int g_trap_code = 0;
   for (;;) ::pause();
 }
 
-int EatInSharedMemory(void* mib) { Eat(reinterpret_cast<long>(mib)); }
+void SleepMs(long ms) {
+  timespec left{ms / 1000, (ms % 1000) * 1'000'000};
+  while (::nanosleep(&left, &left) != 0) {
+  }
+}
+
+int EatInSharedMemory(void* mib) {
+  while (::access("/eat", F_OK) != 0) SleepMs(5);
+  Eat(reinterpret_cast<long>(mib));
+}
 
 void Write(const std::string& text, int fd = 1) {
   std::size_t at = 0;
@@ -35,12 +44,6 @@ void Write(const std::string& text, int fd = 1) {
     const ssize_t put = ::write(fd, text.data() + at, text.size() - at);
     if (put <= 0) ::_exit(111);
     at += static_cast<std::size_t>(put);
-  }
-}
-
-void SleepMs(long ms) {
-  timespec left{ms / 1000, (ms % 1000) * 1'000'000};
-  while (::nanosleep(&left, &left) != 0) {
   }
 }
 

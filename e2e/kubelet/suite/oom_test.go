@@ -25,7 +25,7 @@ while True:
 `
 
 var oomEvidence = regexp.MustCompile(
-	`^out of memory: killed python3? \(host pid [0-9]+, rss [0-9.]+ MiB\) at the (container|pod) limit of 50\.0 MiB`)
+	`^out of memory: killed python3? \(host pid [0-9]+, rss [0-9.]+ MiB\) at the container limit of 50\.0 MiB`)
 
 func limited(c v1.Container, memory, request string) v1.Container {
 	c.Resources = v1.ResourceRequirements{
