@@ -166,24 +166,28 @@ void OomWatch::Look() {
   });
 }
 
+// Peak and, where the scope is a cgroup's, limit of `cgroup`.
+void OomWatch::ReadScope(const cgroupfs::Cgroup* cgroup, OomEvidence& oom) {
+  if (cgroup == nullptr) return;
+  const auto stats = cgroup->ReadStats();
+  if (!stats) return;
+  oom.peak_bytes = stats->memory.peak_bytes;
+  if (oom.scope == "container" || oom.scope == "pod") oom.limit_bytes = stats->memory.limit_bytes;
+}
+
 OomEvidence OomWatch::Judge(const base::ExitStatus& status, bool killed_by_us,
                             std::optional<std::int64_t> memory_limit) {
   if (!ledger_.armed()) return {};
   ledger_.Add(Read(true));
   ended_ = true;
   OomEvidence oom = ledger_.Judge(status, killed_by_us);
-  cgroupfs::Cgroup* scope = oom.scope == "pod" ? pod_.get() : container_.get();
-  if (oom.kills > 0 && scope != nullptr) {
-    if (const auto stats = scope->ReadStats()) {
-      oom.peak_bytes = stats->memory.peak_bytes;
-      if (oom.scope == "container" || oom.scope == "pod") oom.limit_bytes = stats->memory.limit_bytes;
-    }
-  }
+  if (oom.kills > 0) ReadScope(oom.scope == "pod" ? pod_.get() : container_.get(), oom);
   // A pod of one limited container has that container's limit, and the kernel names the one that it charged
   // first. The number is the same; the limit that somebody wrote down is the container's.
   if (oom.scope == "pod" && oom.limit_bytes && memory_limit &&
       static_cast<std::int64_t>(*oom.limit_bytes) == *memory_limit) {
     oom.scope = "container";
+    ReadScope(container_.get(), oom);
   }
   if (oom.scope == "container" && !oom.limit_bytes && memory_limit && *memory_limit > 0) {
     oom.limit_bytes = static_cast<std::uint64_t>(*memory_limit);

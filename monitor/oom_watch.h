@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Feeds one container's OomLedger: kernel log, counters, and the wake-ups that tell when to look (design.md, rule 2).
+// Feeds one container's OomLedger: kernel log, counters, and the wake-ups that tell when to look (design.md,
+// rule 2).
 #pragma once
 
 #include <functional>
@@ -29,7 +30,8 @@ class OomWatch {
   // Reads everything now.
   void Look();
   // The first process ended: the last look, judged, with the limits and peaks of the scope.
-  OomEvidence Judge(const base::ExitStatus& status, bool killed_by_us, std::optional<std::int64_t> memory_limit);
+  OomEvidence Judge(const base::ExitStatus& status, bool killed_by_us,
+                    std::optional<std::int64_t> memory_limit);
   // The start failed: did the kernel kill something of this cgroup meanwhile?
   bool KilledWhileStarting();
   bool Killed(pid_t pid) const { return ledger_.Killed(pid); }
@@ -38,6 +40,7 @@ class OomWatch {
   void Stop();
 
  private:
+  static void ReadScope(const cgroupfs::Cgroup* cgroup, OomEvidence& oom);
   base::Result<void> WatchUnified(const std::string& dir);
   base::Result<void> WatchLegacy(const std::string& dir);
   bool FirstProcessDying() const;
@@ -51,8 +54,8 @@ class OomWatch {
   KernelLogNews early_;  // of the time before arming
   OomLedger ledger_;
   pid_t pid_ = 0;
-  base::UniqueFd events_;    // v2: memory.events; v1: the eventfd
-  base::UniqueFd control_;   // v1: memory.oom_control, which the eventfd is bound to
+  base::UniqueFd events_;               // v2: memory.events; v1: the eventfd
+  base::UniqueFd control_;              // v1: memory.oom_control, which the eventfd is bound to
   std::vector<Loop::TimerId> samples_;  // v1: after a wake-up
   Loop::TimerId settling_ = 0;
   bool ended_ = false;
