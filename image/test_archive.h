@@ -39,7 +39,8 @@ inline std::string Pad(std::string data) {
 inline std::string Header(const TarEntry& entry, std::size_t size) {
   char block[512] = {};
   auto octal = [&](int at, int width, unsigned long long value) {
-    std::snprintf(block + at, static_cast<std::size_t>(width), "%0*llo", width - 1, value);
+    for (int digit = width - 2; digit >= 0; --digit, value >>= 3)
+      block[at + digit] = static_cast<char>('0' + (value & 7));
   };
   std::memcpy(block, entry.name.data(), std::min<std::size_t>(entry.name.size(), 100));
   octal(100, 8, entry.mode);
