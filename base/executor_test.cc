@@ -10,11 +10,11 @@ namespace berth::base {
 namespace {
 
 TEST(Executor, GrowsWhileItsThreadsAreBlocked) {
-  Executor executor(8);
   std::promise<void> open;
   const std::shared_future<void> gate = open.get_future().share();
   std::atomic<int> inside{0};
   std::promise<void> all_inside;
+  Executor executor(8);  // last: it joins before what its work uses is gone
   for (int i = 0; i < 8; ++i) {
     ASSERT_TRUE(executor.Submit([&] {
       if (++inside == 8) all_inside.set_value();

@@ -128,7 +128,10 @@ absl::StatusOr<nlohmann::json> ReadBundle(const Container& container) {
 
 absl::StatusOr<std::string> BundleRootfs(const Container& container) {
   BERTH_ASSIGN_OR_RETURN(const nlohmann::json spec, ReadBundle(container));
-  return spec.at("root").at("path").get<std::string>();
+  const nlohmann::json path = spec.value(nlohmann::json::json_pointer("/root/path"), nlohmann::json());
+  if (!path.is_string())
+    return absl::DataLossError(absl::StrCat("the bundle of container ", container.id(), " names no root"));
+  return path.get<std::string>();
 }
 
 }  // namespace berth::runtime

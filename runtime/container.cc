@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "absl/strings/str_cat.h"
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -17,7 +18,8 @@ Container::Container(Core& core, std::shared_ptr<Pod> pod, ContainerRecord recor
       id_(record.status.id),
       pod_(std::move(pod)),
       places_(core.options, record.status.pod_id, record.status.id),
-      record_(std::move(record)) {
+      record_(std::move(record)),
+      end_shown_(record_.status.state == ContainerState::kExited) {
   if (record_.init.pid > 0) {
     if (auto pidfd = base::OpenProcess(record_.init); pidfd.ok()) init_pidfd_ = std::move(*pidfd);
   }
@@ -43,12 +45,29 @@ absl::Status Container::Change(const std::function<void(ContainerRecord&)>& chan
     const std::lock_guard lock(mutex_);
     change(record_);
   }
-  // The newest record is written, whoever's turn it is: an older one never overwrites it.
-  return core_.options.store->Write(
-      [this](store::Transaction& transaction) { return transaction.UpdateContainer(id_, Encode(record())); });
+  return Save();
 }
 
-void Container::Show() { core_.table.Put(status()); }
+absl::Status Container::Save() {
+  // The newest record is written, whoever's turn it is: an older one never overwrites it.
+  const absl::Status saved = core_.options.store->Write(
+      [this](store::Transaction& transaction) { return transaction.UpdateContainer(id_, Encode(record())); });
+  // To kubelet NOT_FOUND would mean another thing than that somebody removes it just now.
+  if (absl::IsNotFound(saved))
+    return absl::AbortedError(absl::StrCat("container '", id_, "' was removed meanwhile"));
+  return saved;
+}
+
+void Container::Show() {
+  const std::lock_guard turn(showing_);
+  if (!hidden_) core_.table.Put(status());
+}
+
+void Container::Hide() {
+  const std::lock_guard turn(showing_);
+  hidden_ = true;
+  core_.table.EraseContainer(id_);
+}
 
 void Container::Began(const base::ProcessIdentity& init, std::int64_t started_at) {
   auto pidfd = base::OpenProcess(init);
@@ -72,30 +91,34 @@ void Container::Began(const base::ProcessIdentity& init, std::int64_t started_at
 
 void Container::Ended(const monitor::ExitRecord& end) {
   {
-    const std::lock_guard lock(mutex_);
-    if (record_.status.state == ContainerState::kExited) return;
-  }
-  const auto saved = Change([&](ContainerRecord& record) {
-    if (record.status.state == ContainerState::kExited) return;
-    record.stage = ContainerStage::kExited;
-    record.status.state = ContainerState::kExited;
-    record.status.pid = 0;
-    if (end.started_at != 0) record.status.started_at = end.started_at;
+    std::unique_lock lock(mutex_);
+    if (record_.status.state == ContainerState::kExited) {
+      // Whoever was first is about to show it; who asked may rely on its being seen.
+      changed_.wait(lock, [this] { return end_shown_; });
+      return;
+    }
+    record_.stage = ContainerStage::kExited;
+    record_.status.state = ContainerState::kExited;
+    record_.status.pid = 0;
+    if (end.started_at != 0) record_.status.started_at = end.started_at;
     // kubelet wants a start time of everything that is not CREATED, also of what never ran.
-    if (record.status.started_at == 0) record.status.started_at = end.finished_at;
-    record.status.exit = ContainerExit{end.exit_code, end.reason, end.message, end.finished_at};
-  });
+    if (record_.status.started_at == 0) record_.status.started_at = end.finished_at;
+    record_.status.exit = ContainerExit{end.exit_code, end.reason, end.message, end.finished_at};
+  }
   // The exit record is on disk; the database may lag: recovery reads the file first.
-  if (!saved.ok())
-    base::LogError("could not save how a container ended", {{"container", id_}, {"error", saved}});
   Show();
+  {
+    const std::lock_guard lock(mutex_);
+    end_shown_ = true;
+    changed_.notify_all();
+  }
+  if (const auto saved = Save(); !saved.ok())
+    base::LogError("could not save how a container ended", {{"container", id_}, {"error", saved}});
   base::LogInfo("container ended", {{"container", id_},
                                     {"pod", pod_->id()},
                                     {"exit_code", end.exit_code},
                                     {"reason", end.reason},
                                     {"message", end.message}});
-  const std::lock_guard lock(mutex_);
-  changed_.notify_all();
 }
 
 bool Container::ReadEnd() {
@@ -109,20 +132,29 @@ bool Container::ReadEnd() {
   return true;
 }
 
-void Container::EndWithoutMonitor(const std::string& why) {
+void Container::EndWithoutMonitor(const LostEnd& lost) {
+  {
+    std::unique_lock lock(mutex_);
+    if (std::exchange(ending_, true) || record_.status.state == ContainerState::kExited) {
+      changed_.wait(lock, [this] { return end_shown_; });
+      return;
+    }
+  }
+  if (ReadEnd()) return;  // the monitor's own word, written at the last moment
   const ContainerRecord now = record();
   monitor::ExitRecord end;
   end.container_id = id_;
   end.pod_id = pod_->id();
   end.pid = now.status.pid;
-  end.boot_id = base::BootId();
+  end.boot_id = now.boot_id;
   end.started_at = now.status.started_at;
-  end.finished_at = std::max(base::RealtimeNs(), now.status.started_at);
+  end.finished_at =
+      std::max(lost.finished_at != 0 ? lost.finished_at : base::RealtimeNs(), now.status.started_at);
   end.duration_ns = now.status.started_at == 0 ? 0 : end.finished_at - now.status.started_at;
-  end.exit_code = 137;
-  end.reason = "Error";
-  end.message = why;
-  if (const int pidfd = init_pidfd(); pidfd >= 0 && why == "monitor lost") {
+  end.exit_code = lost.exit_code;
+  end.reason = lost.reason;
+  end.message = lost.message;
+  if (const int pidfd = init_pidfd(); pidfd >= 0 && lost.ask_kernel) {
     // Linux 6.15 and later tells the status to any holder of a pidfd that was opened in time.
     if (auto status = base::PidfdExitStatus(pidfd); status.ok()) {
       end.exit_code = status->ShellCode();
@@ -144,7 +176,7 @@ void Container::EndWithoutMonitor(const std::string& why) {
 
 bool Container::WaitEnded(base::Deadline deadline) const {
   std::unique_lock lock(mutex_);
-  const auto ended = [this] { return record_.status.state == ContainerState::kExited; };
+  const auto ended = [this] { return end_shown_; };
   if (deadline.never()) {
     changed_.wait(lock, ended);
     return true;
@@ -160,7 +192,7 @@ bool Container::WaitGrace(base::Deadline deadline) {
     grace_until_ns_ = deadline.at_ns();
     changed_.notify_all();  // those with a longer grace look again
   }
-  while (record_.status.state != ContainerState::kExited) {
+  while (!end_shown_) {
     const std::int64_t left = *grace_until_ns_ - base::MonotonicNs();
     if (left <= 0) return false;
     changed_.wait_for(lock, std::chrono::nanoseconds(left));

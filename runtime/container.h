@@ -32,8 +32,12 @@ class Container : public std::enable_shared_from_this<Container> {
   ContainerRecord record() const;
   std::shared_ptr<const ContainerStatus> status() const;
   ContainerState state() const;
+  // In memory, then in the database. ABORTED when the container was removed meanwhile.
   absl::Status Change(const std::function<void(ContainerRecord&)>& change);
+  // Puts the status of this moment where List and Status see it; nothing once it was hidden.
   void Show();
+  // It is removed: nobody sees it again, however late a Show comes.
+  void Hide();
 
   // The process began. Nothing if its end was seen first.
   void Began(const base::ProcessIdentity& init, std::int64_t started_at);
@@ -41,11 +45,20 @@ class Container : public std::enable_shared_from_this<Container> {
   void Ended(const monitor::ExitRecord& record);
   // Reads the record from disk and calls Ended; false if there is none.
   bool ReadEnd();
-  // When the monitor cannot tell any more: asks the kernel (pidfd), else `why`; writes the record itself. The
-  // process must be dead.
-  void EndWithoutMonitor(const std::string& why);
+  // An end that no monitor can tell. `finished_at` 0: now. `ask_kernel`: the status may be had from the
+  // pidfd.
+  struct LostEnd {
+    std::string message;
+    std::int64_t finished_at = 0;
+    bool ask_kernel = false;
+    std::int32_t exit_code = 137;
+    std::string reason = "Error";
+  };
+  // Writes the record itself, unless there is one: the first counts, also of two callers at once. The process
+  // must be dead, and no monitor may write any more.
+  void EndWithoutMonitor(const LostEnd& lost);
 
-  // Waits until EXITED; false when the deadline passed.
+  // Waits until everybody can see EXITED; false when the deadline passed.
   bool WaitEnded(base::Deadline deadline) const;
 
   // Deadlines of stops that run at the same time: the earliest counts.
@@ -59,6 +72,8 @@ class Container : public std::enable_shared_from_this<Container> {
   int init_pidfd() const;  // -1 when unknown
 
  private:
+  absl::Status Save();
+
   Core& core_;
   const std::string id_;
   const std::shared_ptr<Pod> pod_;
@@ -70,6 +85,11 @@ class Container : public std::enable_shared_from_this<Container> {
   base::UniqueFd init_pidfd_;
   std::optional<std::int64_t> grace_until_ns_;
   bool signalled_ = false;
+  bool ending_ = false;     // somebody writes a record in place of the monitor
+  bool end_shown_ = false;  // EXITED is in the table
+  // Held while a status is read and put: an older one must not come after a newer one. Taken before mutex_.
+  std::mutex showing_;
+  bool hidden_ = false;
 };
 
 }  // namespace berth::runtime

@@ -86,6 +86,8 @@ absl::Status Build(Core& core, Container& container, const image::ImageRecord& i
 absl::StatusOr<std::string> Make(Core& core, const std::shared_ptr<Pod>& pod, const ContainerConfig& config,
                                  Progress& progress) {
   const PodRecord pod_record = pod->record();
+  if (!pod->ready())
+    return absl::FailedPreconditionError(absl::StrCat("pod '", pod->id(), "' was stopped meanwhile"));
   progress.Enter("image");
   const auto image = core.options.images->Find(config.image.image);
   if (image == nullptr)
@@ -102,7 +104,8 @@ absl::StatusOr<std::string> Make(Core& core, const std::shared_ptr<Pod>& pod, co
   status.log_path =
       LogPath(pod_record.status.config, config, ContainerPlaces(core.options, pod->id(), status.id));
   BERTH_ASSIGN_OR_RETURN(status.stop_signal, StopSignal(config, image->config));
-  status.cgroup = absl::StrCat(pod_record.status.cgroup, "/", status.id);
+  status.cgroup =
+      absl::StrCat(pod_record.status.cgroup == "/" ? "" : pod_record.status.cgroup, "/", status.id);
   record.boot_id = base::BootId();
 
   progress.Enter("record");
@@ -113,6 +116,8 @@ absl::StatusOr<std::string> Make(Core& core, const std::shared_ptr<Pod>& pod, co
   if (!inserted.ok()) return inserted;
   BERTH_FAULT_POINT("runtime.container_recorded");
   const auto container = std::make_shared<Container>(core, pod, record);
+  // A removal of the pod must not take away what is being made here, or what comes later stays for ever.
+  const auto activity = container->activity().Begin("create", base::Deadline::Never());
   pod->Add(container);
   core.Add(container);
   absl::Status built = Build(core, *container, *image, progress);
@@ -123,6 +128,7 @@ absl::StatusOr<std::string> Make(Core& core, const std::shared_ptr<Pod>& pod, co
     progress.Enter("undo");
     if (auto discarded = DiscardContainer(core, *container); !discarded.ok()) {
       base::LogError("could not undo a container", {{"container", container->id()}, {"error", discarded}});
+      container->Show();  // its name is still taken: who sees it can remove it
     }
     return built;
   }
@@ -148,7 +154,7 @@ absl::StatusOr<std::string> CreateContainer(Core& core, const std::shared_ptr<Po
   operation.roll_back = [&core](const std::string& id) {
     const auto container = core.FindContainer(id);
     if (container == nullptr) return;
-    if (auto discarded = DiscardContainer(core, *container); !discarded.ok()) {
+    if (auto discarded = RemoveContainer(core, *container); !discarded.ok()) {
       base::LogError("could not roll an unclaimed container back", {{"container", id}, {"error", discarded}});
     }
   };
@@ -183,7 +189,7 @@ absl::Status DiscardContainer(Core& core, Container& container) {
       [&](store::Transaction& transaction) { return transaction.DeleteContainer(id); }));
   pod->Erase(id);
   core.EraseContainer(id);
-  core.table.EraseContainer(id);
+  container.Hide();
   UpdatePodLimits(*pod);
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "runtime/bundle.h"
 #include "runtime/managers.h"
 #include "runtime/monitors.h"
 #include "runtime/pod_cgroup.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::int64_t kBusyNs = 100 * base::kSecondNs;
 constexpr std::int64_t kConnectNs = 10 * base::kSecondNs;
+constexpr std::int64_t kQuickNs = 5 * base::kSecondNs;
 constexpr std::int64_t kStartNs = 100 * base::kSecondNs;  // below kubelet's two minutes
 
 std::string DirName(const std::string& path) { return path.substr(0, path.find_last_of('/')); }
@@ -46,12 +48,52 @@ absl::StatusOr<monitor::StartRequest> Request(Core& core, Container& container) 
   return request;
 }
 
+// Nothing of it ran, and no monitor heard of it. EXITED all the same: kubelet never starts a container twice,
+// and computes its back-off from ended ones only.
+absl::Status NeverStarted(Container& container, const absl::Status& why) {
+  Container::LostEnd end;
+  end.exit_code = 128;
+  end.reason = "StartError";
+  end.message = std::string(why.message());
+  container.EndWithoutMonitor(end);
+  UpdatePodLimits(*container.pod());
+  return base::WithCode(absl::StatusCode::kInternal, why, "start the container");
+}
+
+absl::Status Prepare(Core& core, Container& container, const std::string& log_path) {
+  BERTH_FAULT_POINT("runtime.log_directory");
+  BERTH_RETURN_IF_ERROR(
+      base::Annotate(base::ToStatus(base::MakeDirs(DirName(log_path), 0755)), "make the log directory"));
+  const ContainerRecord record = container.record();
+  const auto namespaces = EffectiveNamespaces(container.pod()->record().status.config, record.status.config);
+  if (namespaces.pid != NamespaceMode::kTarget) return absl::OkStatus();
+  // The target may have ended since the create, and its pid may be another's now.
+  BERTH_ASSIGN_OR_RETURN(const std::string rootfs, BundleRootfs(container));
+  return WriteBundle(core, container, rootfs);
+}
+
+// The monitor may still be at it, and nobody will come for the container: it shall not begin.
+absl::Status CallOff(Core& core, Container& container, const absl::Status& why) {
+  if (const auto monitor = container.pod()->ConnectedMonitor(); monitor != nullptr) {
+    const auto killed =
+        monitor->Kill({container.id(), "start timed out", 0}, base::Deadline::After(kQuickNs));
+    if (absl::IsNotFound(killed)) return NeverStarted(container, why);
+    if (!killed.ok())
+      base::LogWarning("could not call a start off", {{"container", container.id()}, {"error", killed}});
+  }
+  FollowStart(core, container.shared_from_this());
+  (void)container.WaitEnded(base::Deadline::After(kQuickNs));
+  return base::WithCode(absl::StatusCode::kInternal, why, "start the container");
+}
+
 }  // namespace
 
 absl::Status StartContainer(Core& core, Container& container) {
   auto activity = container.activity().Begin("start", base::Deadline::After(kBusyNs));
   if (!activity.ok()) return activity.status();
   const ContainerRecord before = container.record();
+  if (before.stage == ContainerStage::kStarting)
+    return absl::FailedPreconditionError(absl::StrCat("container '", container.id(), "' is being started"));
   if (before.status.state != ContainerState::kCreated) {
     const char* state = before.status.state == ContainerState::kRunning ? "running" : "exited";
     return absl::FailedPreconditionError(
@@ -59,29 +101,36 @@ absl::Status StartContainer(Core& core, Container& container) {
   }
   if (!container.pod()->ready())
     return absl::FailedPreconditionError(absl::StrCat("pod '", container.pod()->id(), "' is not ready"));
-  BERTH_ASSIGN_OR_RETURN(const auto request, Request(core, container));
-  BERTH_RETURN_IF_ERROR(base::Annotate(base::ToStatus(base::MakeDirs(DirName(request.log_path), 0755)),
-                                       "make the log directory"));
-  BERTH_ASSIGN_OR_RETURN(auto monitor, container.pod()->Monitor(base::Deadline::After(kConnectNs)));
-  BERTH_RETURN_IF_ERROR(
-      container.Change([](ContainerRecord& record) { record.stage = ContainerStage::kStarting; }));
+  const auto request = Request(core, container);
+  if (!request.ok()) return NeverStarted(container, request.status());
+  if (auto prepared = Prepare(core, container, request->log_path); !prepared.ok())
+    return NeverStarted(container, prepared);
+  const auto monitor = container.pod()->Monitor(base::Deadline::After(kConnectNs));
+  if (!monitor.ok()) return NeverStarted(container, monitor.status());
+  if (auto saved =
+          container.Change([](ContainerRecord& record) { record.stage = ContainerStage::kStarting; });
+      !saved.ok()) {
+    return NeverStarted(container, saved);
+  }
   BERTH_FAULT_POINT("runtime.start");
-  auto started = monitor->Start(request, base::Deadline::After(kStartNs));
+  auto started = (*monitor)->Start(*request, base::Deadline::After(kStartNs));
   BERTH_FAULT_POINT("runtime.started");
   if (started.ok()) {
     container.Began({started->pid, started->start_ticks, base::BootId()}, started->started_at);
     return absl::OkStatus();
   }
-  if (absl::IsAborted(started.status()) && container.ReadEnd()) {
+  if (container.ReadEnd()) {
     // The container is EXITED with StartError: kubelet's back-off counts from its finish time.
     UpdatePodLimits(*container.pod());
-    (void)monitor->Forget(container.id(), base::Deadline::After(kConnectNs));
+    (void)(*monitor)->Forget(container.id(), base::Deadline::After(kConnectNs));
     return absl::UnknownError(absl::StrCat("cannot start container '", before.status.config.metadata.name,
                                            "': ", container.status()->exit->message));
   }
-  if (absl::IsUnavailable(started.status())) {
+  if (!FindMonitor(core, *container.pod())) {
     // The monitor went away in the middle: nobody may think that this container can still begin.
     EndLostContainer(core, container);
+  } else {
+    return CallOff(core, container, started.status());
   }
   return base::WithCode(absl::StatusCode::kInternal, started.status(), "start the container");
 }

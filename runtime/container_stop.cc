@@ -81,18 +81,31 @@ absl::Status WaitForStart(Container& container) {
 }  // namespace
 
 absl::Status StopContainer(Core& core, Container& container, std::int64_t grace_s, const std::string& cause) {
+  // Nothing of it can run yet, and who makes it looks afterwards whether the pod is still there: what hangs
+  // in its mounts keeps no pod from being stopped.
+  if (container.record().stage == ContainerStage::kCreating) return absl::OkStatus();
   BERTH_RETURN_IF_ERROR(WaitForStart(container));
   const ContainerRecord record = container.record();
-  if (record.status.state != ContainerState::kRunning) return absl::OkStatus();
+  if (record.status.state == ContainerState::kExited) {
+    (void)container.WaitEnded(base::Deadline::After(kQuickNs));  // the list shows it by the time we return
+    return absl::OkStatus();
+  }
+  // A start whose caller gave up may still succeed.
+  if (record.status.state != ContainerState::kRunning && record.stage != ContainerStage::kStarting)
+    return absl::OkStatus();
   grace_s = std::clamp<std::int64_t>(grace_s, 0, kLongestGraceS);
   if (grace_s > 0 && SendSignal(container, record.status.stop_signal, grace_s, cause)) {
     if (container.WaitGrace(base::Deadline::After(grace_s * base::kSecondNs))) return absl::OkStatus();
   } else {
     (void)container.WaitGrace(base::Deadline::After(0));  // others with a grace: it is over
   }
-  if (container.state() == ContainerState::kExited) return absl::OkStatus();
   const base::Deadline deadline = base::Deadline::After(kDeathNs);
   const absl::Status killed = Kill(core, container, cause, grace_s * 1000);
+  if (container.WaitEnded(base::Deadline::After(kQuickNs)) || container.ReadEnd()) return absl::OkStatus();
+  if (!FindMonitor(core, *container.pod())) {
+    EndLostContainer(core, container);
+    return absl::OkStatus();
+  }
   if (container.WaitEnded(deadline) || container.ReadEnd()) return absl::OkStatus();
   if (!killed.ok()) return base::Annotate(killed, "kill the container");
   return absl::DeadlineExceededError(

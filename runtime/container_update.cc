@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "runtime/bundle.h"
 #include "runtime/managers.h"
+#include "runtime/monitors.h"
 #include "runtime/pod_cgroup.h"
 
 namespace berth::runtime {
@@ -71,6 +72,8 @@ absl::Status UpdateContainerResources(Core& core, Container& container, const cg
   if (record.status.state == ContainerState::kExited) {
     return absl::FailedPreconditionError(absl::StrCat("container '", container.id(), "' has ended"));
   }
+  if (record.stage == ContainerStage::kStarting)
+    return absl::FailedPreconditionError(absl::StrCat("container '", container.id(), "' is being started"));
   const cgroupfs::Resources before = record.status.config.resources;
   const cgroupfs::Resources after = Merged(before, change);
   if (record.status.state == ContainerState::kRunning) {
@@ -102,7 +105,7 @@ absl::Status ReopenLog(Core&, Container& container) {
   }
   BERTH_ASSIGN_OR_RETURN(auto monitor, container.pod()->Monitor(base::Deadline::After(kQuickNs)));
   BERTH_FAULT_POINT("runtime.reopen_log");
-  return monitor->ReopenLog(container.id(), base::Deadline::After(kQuickNs));
+  return FromMonitor(monitor->ReopenLog(container.id(), base::Deadline::After(kQuickNs)));
 }
 
 }  // namespace berth::runtime

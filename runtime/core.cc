@@ -16,9 +16,16 @@ Core::Core(Options given)
     : options(std::move(given)), executor(kMaxThreads), operations(executor, timers, kUnclaimedLifeNs) {}
 
 Core::~Core() {
-  // Connections first: no event begins after this; then the work that is under way; then what it worked on.
+  // Timers first: they hand over to the executor. Then connections: no event begins after this; then the work
+  // that is under way (it may have connected again); then what it worked on.
+  timers.Stop();
   for (const auto& pod : Pods()) pod->Disconnect();
   executor.Stop();
+  // A pod and its containers hold each other.
+  for (const auto& pod : Pods()) {
+    pod->Disconnect();
+    for (const auto& container : pod->containers()) pod->Erase(container->id());
+  }
 }
 
 std::shared_ptr<Pod> Core::FindPod(const std::string& id) {

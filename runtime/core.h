@@ -2,6 +2,7 @@
 // What the parts of runtime/ share: the options, the table, the threads, and all living pods by id.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -33,6 +34,7 @@ struct Core {
   base::Executor executor;
   Operations operations;
   std::unique_ptr<monitor::Hub> hub;
+  std::atomic<bool> network_retry_due{false};  // RetryOrphanedNetworksLater's
 
   std::shared_ptr<Pod> FindPod(const std::string& id);  // nullptr when unknown
   std::shared_ptr<Container> FindContainer(const std::string& id);

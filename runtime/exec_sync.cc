@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "runtime/bundle.h"
 #include "runtime/managers.h"
+#include "runtime/monitors.h"
 
 namespace berth::runtime {
 namespace {
@@ -37,10 +38,12 @@ absl::StatusOr<Stream> MakeStream(std::string* into) {
   return stream;
 }
 
-// Takes what is there; what is above the cap is read and dropped, so that the program never stalls.
+// Takes what is there; what is above the cap is read and dropped, so that the program never stalls. At most
+// some MiB, more than a pipe holds: who writes as fast as we read must not keep us from looking at the clock.
 void Drain(Stream& stream, std::size_t* room) {
+  constexpr int kReads = 64;
   char buffer[65536];
-  while (stream.read.valid()) {
+  for (int i = 0; i < kReads && stream.read.valid(); ++i) {
     const ssize_t got = ::read(stream.read.get(), buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;
@@ -74,6 +77,10 @@ class Exec {
     BERTH_ASSIGN_OR_RETURN(err_, MakeStream(&result_.err));
     BERTH_ASSIGN_OR_RETURN(monitor_, container_.pod()->Monitor(base::Deadline::After(kBeginNs)));
     container_.pod()->ExpectExec(id_);
+    if (container_.pod()->ExecEventFd(id_) < 0) {
+      container_.pod()->ForgetExec(id_);
+      return absl::ResourceExhaustedError("no descriptor is left to wait for a command with");
+    }
     BERTH_FAULT_POINT("runtime.exec");
     const monitor::ExecRequest request{container_.id(), id_, file, /*tty=*/false, /*has_stdin=*/false};
     auto begun =
@@ -84,7 +91,7 @@ class Exec {
       container_.pod()->ForgetExec(id_);
       if (absl::IsDeadlineExceeded(begun.status()))
         (void)monitor_->ExecKill(id_, base::Deadline::After(kKillNs));
-      return begun.status();
+      return FromMonitor(begun.status());
     }
     return absl::OkStatus();
   }

@@ -33,6 +33,8 @@ absl::Status AttachNetwork(Core& core, Pod& pod, Progress& progress);
 absl::Status DetachNetwork(Core& core, const std::string& pod_id);
 // Every stored attachment whose pod is no more: DEL now, and again with growing gaps until it succeeds.
 void RetryOrphanedNetworks(Core& core, std::int64_t gap_ns);
+// The same after a gap; nothing if it is going to happen already.
+void RetryOrphanedNetworksLater(Core& core, std::int64_t gap_ns);
 
 // container_create.cc
 absl::StatusOr<std::string> CreateContainer(Core& core, const std::shared_ptr<Pod>& pod,
@@ -57,5 +59,7 @@ absl::StatusOr<ExecResult> ExecSync(Core& core, Container& container, const std:
 
 // recovery.cc. Reads the records and brings each pod to what the host says, in parallel.
 absl::Status Recover(Core& core);
+// A start that nobody waits for any more: looks each second what became of it, until that is known.
+void FollowStart(Core& core, const std::shared_ptr<Container>& container);
 
 }  // namespace berth::runtime

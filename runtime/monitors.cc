@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -64,8 +65,8 @@ absl::StatusOr<monitor::LaunchOptions> MonitorLaunchOptions(Core& core, const Po
   return options;
 }
 
-void AfterExit(Container& container) {
-  if (!container.ReadEnd()) return;
+bool AfterExit(Container& container) {
+  if (!container.ReadEnd()) return false;
   const auto& pod = container.pod();
   if (const auto monitor = pod->ConnectedMonitor(); monitor != nullptr) {
     const auto forgotten = monitor->Forget(container.id(), base::Deadline::After(kQuickNs));
@@ -73,6 +74,21 @@ void AfterExit(Container& container) {
       base::LogDebug("monitor did not forget", {{"container", container.id()}, {"error", forgotten}});
   }
   UpdatePodLimits(*pod);
+  return true;
+}
+
+void TakeExit(Core& core, const std::string& container_id) {
+  const auto container = core.FindContainer(container_id);
+  if (container == nullptr || AfterExit(*container)) return;
+  if (container->state() == ContainerState::kExited) return;
+  core.timers.After(base::kSecondNs, [&core, container_id] {
+    core.executor.Submit([&core, container_id] { TakeExit(core, container_id); });
+  });
+}
+
+absl::Status FromMonitor(const absl::Status& status) {
+  return absl::IsNotFound(status) ? base::WithCode(absl::StatusCode::kInternal, status, "the pod's monitor")
+                                  : status;
 }
 
 void EndLostContainer(Core& core, Container& container) {
@@ -81,6 +97,7 @@ void EndLostContainer(Core& core, Container& container) {
   bool by_itself = false;
   if (const int pidfd = container.init_pidfd(); pidfd >= 0) by_itself = base::PidfdExited(pidfd);
   if (auto cgroup = core.options.cgroups->At(now.status.cgroup); cgroup.ok()) {
+    BERTH_FAULT_POINT("runtime.lost_kill");
     const auto killed = (*cgroup)->KillAll(base::Deadline::After(kQuickNs));
     if (!killed.ok())
       base::LogError("could not end a container whose monitor is lost",
@@ -89,9 +106,12 @@ void EndLostContainer(Core& core, Container& container) {
       base::LogWarning("could not remove a cgroup",
                        {{"path", now.status.cgroup}, {"error", removed.error().Message()}});
   }
-  container.EndWithoutMonitor(
-      by_itself ? "monitor lost"
-                : "monitor lost; the container was killed, since nobody could have told its end");
+  Container::LostEnd lost;
+  lost.message = by_itself ? "monitor lost"
+                           : "monitor lost; the container was killed, since nobody could have told its end";
+  lost.ask_kernel = by_itself;
+  container.EndWithoutMonitor(lost);
+  UpdatePodLimits(*container.pod());
 }
 
 }  // namespace berth::runtime

@@ -18,7 +18,13 @@ std::string HolderCgroup(const Options& options, const std::string& pod_id);
 
 // The exit record is there: takes it, tells the monitor to forget the container, and brings the pod's limits
 // up to date.
-void AfterExit(Container& container);
+// False: the record is not there or cannot be read.
+bool AfterExit(Container& container);
+// AfterExit for an end that the monitor told of; tried again while the record cannot be read (no free
+// descriptor, an I/O error): the event does not come twice.
+void TakeExit(Core& core, const std::string& container_id);
+// The same status, but what a monitor does not find is no answer to the question for the container itself.
+absl::Status FromMonitor(const absl::Status& status);
 
 // Its monitor is dead: what is left of the container is killed by cgroup, and its end told with what is
 // known.

@@ -72,8 +72,13 @@ absl::StatusOr<std::string> Operations::Run(const std::string& key, Operation op
     // The first who takes the result ends the entry; others who waited have their own reference to it.
     const auto entry = table_.find(key);
     if (entry != table_.end() && entry->second == running) {
-      table_.erase(entry);
-      if (result.ok()) running->operation.claim(*result);
+      if (!result.ok() || !left()) {
+        table_.erase(entry);
+        if (result.ok()) running->operation.claim(*result);
+      } else if (running->waiters == 0) {
+        // Done at the moment its caller left: nobody has the id.
+        timers_.After(unclaimed_life_ns_, [this, key, running] { Expire(key, running); });
+      }
     }
   } else {
     const std::string text = absl::StrCat(running->progress.Describe(), "; it goes on, a retry joins it");
@@ -104,6 +109,7 @@ void Operations::Expire(const std::string& key, const std::shared_ptr<Running>& 
     const std::lock_guard lock(mutex_);
     const auto entry = table_.find(key);
     if (entry == table_.end() || entry->second != running) return;
+    if (running->waiters > 0) return;  // a retry is about to take it
     table_.erase(entry);
   }
   executor_.Submit([running] { running->operation.roll_back(*running->result); });

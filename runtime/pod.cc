@@ -43,11 +43,24 @@ absl::Status Pod::Change(const std::function<void(PodRecord&)>& change) {
     const std::lock_guard lock(mutex_);
     change(record_);
   }
-  return core_.options.store->Write(
+  const absl::Status saved = core_.options.store->Write(
       [this](store::Transaction& transaction) { return transaction.UpdatePod(id_, Encode(record())); });
+  // To kubelet NOT_FOUND would mean another thing than that somebody removes it just now.
+  if (absl::IsNotFound(saved))
+    return absl::AbortedError(absl::StrCat("pod '", id_, "' was removed meanwhile"));
+  return saved;
 }
 
-void Pod::Show() { core_.table.Put(status()); }
+void Pod::Show() {
+  const std::lock_guard turn(showing_);
+  if (!hidden_) core_.table.Put(status());
+}
+
+void Pod::Hide() {
+  const std::lock_guard turn(showing_);
+  hidden_ = true;
+  core_.table.ErasePod(id_);
+}
 
 std::vector<std::shared_ptr<Container>> Pod::containers() const {
   const std::lock_guard lock(mutex_);
@@ -66,36 +79,64 @@ void Pod::Erase(const std::string& container_id) {
   containers_.erase(container_id);
 }
 
-absl::Status Pod::LaunchMonitor(base::Deadline deadline) {
+absl::Status Pod::Launch(base::Deadline deadline) {
   BERTH_ASSIGN_OR_RETURN(auto options, MonitorLaunchOptions(core_, *this));
   BERTH_FAULT_POINT("runtime.monitor_launch");
   auto launched = monitor::Launch(options, deadline);
   if (!launched.ok()) return base::Annotate(launched.status(), "start the monitor");
   BERTH_FAULT_POINT("runtime.monitor_launched");
   BERTH_RETURN_IF_ERROR(Change([&](PodRecord& record) { record.monitor = *launched; }));
-  return ConnectMonitor(deadline);
+  return Connect(deadline);
 }
 
-absl::Status Pod::ConnectMonitor(base::Deadline deadline) {
-  auto client = core_.hub->Connect(places_.state, Events(), deadline);
+absl::Status Pod::Connect(base::Deadline deadline) {
+  std::uint64_t number = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (client_ != nullptr) return absl::OkStatus();
+    number = ++connection_;
+    connection_ended_ = false;
+  }
+  auto client = core_.hub->Connect(places_.state, Events(number), deadline);
   if (!client.ok()) return base::Annotate(client.status(), "connect to the monitor");
-  const std::lock_guard lock(mutex_);
-  client_ = std::move(*client);
+  const pid_t pid = (*client)->monitor_pid();
+  {
+    const std::lock_guard lock(mutex_);
+    // It may have ended already; nobody would ever be told of that again.
+    if (!connection_ended_) client_ = std::move(*client);
+  }
+  if (*client != nullptr) return absl::UnavailableError("connect to the monitor: it hung up at once");
+  // One that was launched just before a crash is not in the record.
+  if (pid > 0 && pid != record().monitor.pid) {
+    if (const auto identity = base::IdentifyProcess(pid); identity.ok())
+      return Change([&](PodRecord& record) { record.monitor = *identity; });
+  }
   return absl::OkStatus();
 }
 
+absl::Status Pod::LaunchMonitor(base::Deadline deadline) {
+  const auto turn = connecting_.Begin("connect", deadline);
+  return turn.ok() ? Launch(deadline) : turn.status();
+}
+
+absl::Status Pod::ConnectMonitor(base::Deadline deadline) {
+  const auto turn = connecting_.Begin("connect", deadline);
+  return turn.ok() ? Connect(deadline) : turn.status();
+}
+
 absl::StatusOr<std::shared_ptr<monitor::Client>> Pod::Monitor(base::Deadline deadline) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (client_ != nullptr) return client_;
+  if (auto client = ConnectedMonitor(); client != nullptr) return client;
+  const auto turn = connecting_.Begin("connect", deadline);
+  if (!turn.ok()) return base::WithCode(absl::StatusCode::kUnavailable, turn.status());
+  absl::Status connected = Connect(deadline);
+  if (!connected.ok() && ready() && !FindMonitor(core_, *this)) {
+    MonitorLost();  // first: the new one knows nothing of the old one's containers
+    connected = Launch(deadline);
   }
-  absl::Status connected = ConnectMonitor(deadline);
-  if (!connected.ok() && ready() && !base::OpenProcess(record().monitor).ok())
-    connected = LaunchMonitor(deadline);
   if (!connected.ok()) return base::WithCode(absl::StatusCode::kUnavailable, connected);
-  const std::lock_guard lock(mutex_);
-  if (client_ == nullptr) return absl::UnavailableError("the monitor is gone");
-  return client_;
+  auto client = ConnectedMonitor();
+  if (client == nullptr) return absl::UnavailableError("the monitor is gone");
+  return client;
 }
 
 std::shared_ptr<monitor::Client> Pod::ConnectedMonitor() const {
@@ -113,19 +154,13 @@ void Pod::Disconnect() {
   // Dropped here, outside the lock: its destructor waits for the events that are under way.
 }
 
-monitor::ClientEvents Pod::Events() {
+monitor::ClientEvents Pod::Events(std::uint64_t connection) {
   // On the hub's thread: only hand over. The pod may be gone by the time the work runs.
   const std::weak_ptr<Pod> self = weak_from_this();
   Core* core = &core_;
   monitor::ClientEvents events;
-  events.exited = [self, core](const std::string& container_id) {
-    core->executor.Submit([self, container_id] {
-      const auto pod = self.lock();
-      if (pod == nullptr) return;
-      for (const auto& container : pod->containers()) {
-        if (container->id() == container_id) AfterExit(*container);
-      }
-    });
+  events.exited = [core](const std::string& container_id) {
+    core->executor.Submit([core, container_id] { TakeExit(*core, container_id); });
   };
   events.exec_exited = [self](const monitor::ExecExit& end) {
     const auto pod = self.lock();
@@ -150,46 +185,84 @@ monitor::ClientEvents Pod::Events() {
       pod->Show();
     });
   };
-  events.log_dropped = [self](const std::string& container_id, std::uint64_t bytes) {
+  events.log_dropped = [](const std::string& container_id, std::uint64_t bytes) {
     base::LogWarning("log bytes dropped: the log file cannot be written",
                      {{"container", container_id}, {"bytes", bytes}});
   };
-  events.disconnected = [self, core] {
-    core->executor.Submit([self] {
-      if (const auto pod = self.lock(); pod != nullptr) pod->OnDisconnected();
+  events.disconnected = [self, core, connection] {
+    core->executor.Submit([self, connection] {
+      if (const auto pod = self.lock(); pod != nullptr) pod->OnDisconnected(connection);
     });
   };
   return events;
 }
 
-void Pod::OnDisconnected() {
+void Pod::OnDisconnected(std::uint64_t connection) {
+  std::shared_ptr<monitor::Client> gone;
   {
     const std::lock_guard lock(mutex_);
-    client_ = nullptr;
+    if (connection != connection_) return;  // there is a newer one
+    connection_ended_ = true;
+    gone = std::move(client_);
     for (auto& [id, wait] : execs_) {
       if (!wait->end) wait->end = absl::UnavailableError("the monitor is gone");
       (void)::eventfd_write(wait->event.get(), 1);
     }
     changed_.notify_all();
-    if (disconnecting_) return;
   }
-  const PodRecord now = record();
-  if (now.stage != PodStage::kReady && now.stage != PodStage::kCreating) return;  // we sent it home
+  gone = nullptr;
+  Reacquire(base::kSecondNs);
+}
+
+void Pod::Reacquire(std::int64_t gap_ns) {
   constexpr std::int64_t kPatienceNs = 5 * base::kSecondNs;
-  if (base::OpenProcess(now.monitor).ok() && ConnectMonitor(base::Deadline::After(kPatienceNs)).ok()) {
-    for (const auto& container : containers()) {
-      if (container->ReadEnd()) AfterExit(*container);
-    }
-    return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (disconnecting_) return;  // we sent it home
   }
-  MonitorLost();
+  const PodStage stage = record().stage;
+  if (stage == PodStage::kStopped || stage == PodStage::kRemoving) return;
+  {
+    const base::Deadline deadline = base::Deadline::After(kPatienceNs);
+    const auto turn = connecting_.Begin("connect", deadline);
+    if (!turn.ok()) return AskAgain(gap_ns);
+    if (const auto connected = Connect(deadline); !connected.ok()) {
+      if (!FindMonitor(core_, *this)) return MonitorLost();
+      base::LogWarning("a pod's monitor lives and does not answer; asking again",
+                       {{"pod", id_}, {"error", connected}});
+      return AskAgain(gap_ns);
+    }
+  }
+  for (const auto& container : containers()) {
+    if (container->state() == ContainerState::kRunning && container->ReadEnd()) AfterExit(*container);
+  }
+}
+
+void Pod::AskAgain(std::int64_t gap_ns) {
+  constexpr std::int64_t kLongestGapNs = 30 * base::kSecondNs;
+  const std::weak_ptr<Pod> self = weak_from_this();
+  core_.timers.After(gap_ns, [self, core = &core_, next = std::min(gap_ns * 2, kLongestGapNs)] {
+    core->executor.Submit([self, next] {
+      if (const auto pod = self.lock(); pod != nullptr) pod->Reacquire(next);
+    });
+  });
 }
 
 void Pod::MonitorLost() {
-  base::LogError("the pod's monitor is lost; ending its containers", {{"pod", id_}});
   for (const auto& container : containers()) {
-    if (container->state() == ContainerState::kRunning) EndLostContainer(core_, *container);
+    const ContainerStage stage = container->record().stage;
+    if (stage != ContainerStage::kRunning && stage != ContainerStage::kStarting) continue;
+    base::LogError("the monitor is lost; ending a container", {{"pod", id_}, {"container", container->id()}});
+    EndLostContainer(core_, *container);
   }
+  const PodRecord now = record();
+  if (now.stage != PodStage::kReady || !now.holder || base::OpenProcess(*now.holder).ok()) return;
+  const auto saved = Change([](PodRecord& record) {
+    record.status.state = PodState::kNotReady;
+    record.status.message = "the process that held the pod's PID namespace is gone";
+  });
+  if (!saved.ok()) base::LogError("could not save that a pod is not ready", {{"pod", id_}, {"error", saved}});
+  Show();
 }
 
 void Pod::ExpectExec(const std::string& exec_id) {

@@ -36,7 +36,8 @@ class Pod : public std::enable_shared_from_this<Pod> {
   bool ready() const;
   // Changes the record in memory, then in the database. Not shown yet: Show() does.
   absl::Status Change(const std::function<void(PodRecord&)>& change);
-  void Show();  // puts the status where List and Status see it
+  void Show();  // puts the status where List and Status see it; nothing once it was hidden
+  void Hide();  // it is removed: nobody sees it again, however late a Show comes
 
   std::vector<std::shared_ptr<Container>> containers() const;
   void Add(const std::shared_ptr<Container>& container);
@@ -48,8 +49,15 @@ class Pod : public std::enable_shared_from_this<Pod> {
   // The connection that is there, or nullptr: for what is only worth telling a living monitor.
   std::shared_ptr<monitor::Client> ConnectedMonitor() const;
   absl::Status LaunchMonitor(base::Deadline deadline);
-  absl::Status ConnectMonitor(base::Deadline deadline);
+  absl::Status ConnectMonitor(base::Deadline deadline);  // OK if it is connected
   void Disconnect();
+  // After the connection ended: connects again and looks at what was missed; ends the containers when the
+  // monitor is dead. One that lives and does not answer is asked again, later: nothing is taken from it.
+  void Reacquire(std::int64_t gap_ns);
+  void AskAgain(std::int64_t gap_ns);  // Reacquire after a gap
+
+  // One change of the pod cgroup's limits at a time: what is summed up first must not be written last.
+  Activity& limits() { return limits_; }
 
   // Waits for the end of an exec that was begun through Monitor(); the monitor's disconnection ends the wait
   // with UNAVAILABLE.
@@ -61,8 +69,11 @@ class Pod : public std::enable_shared_from_this<Pod> {
   int ExecEventFd(const std::string& exec_id) const;
 
  private:
-  monitor::ClientEvents Events();
-  void OnDisconnected();
+  monitor::ClientEvents Events(std::uint64_t connection);
+  void OnDisconnected(std::uint64_t connection);
+  // With the turn in connecting_:
+  absl::Status Connect(base::Deadline deadline);
+  absl::Status Launch(base::Deadline deadline);
   void MonitorLost();
 
   struct ExecWait {
@@ -74,13 +85,20 @@ class Pod : public std::enable_shared_from_this<Pod> {
   const std::string id_;
   const PodPlaces places_;
   Activity activity_;
+  Activity connecting_;
+  Activity limits_;
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   PodRecord record_;
   std::map<std::string, std::shared_ptr<Container>> containers_;
-  std::shared_ptr<monitor::Client> client_;
+  std::shared_ptr<monitor::Client> client_;  // never dropped with mutex_ held: that waits for its events
+  std::uint64_t connection_ = 0;             // number of the newest connection
+  bool connection_ended_ = false;
   std::map<std::string, std::shared_ptr<ExecWait>> execs_;
   bool disconnecting_ = false;
+  // Held while a status is read and put: an older one must not come after a newer one. Taken before mutex_.
+  std::mutex showing_;
+  bool hidden_ = false;
 };
 
 }  // namespace berth::runtime

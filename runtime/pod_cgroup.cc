@@ -60,13 +60,29 @@ std::vector<cgroupfs::Resources> LivingResources(const Pod& pod, const std::stri
   return living;
 }
 
-absl::Status ApplyTo(Pod& pod, const std::vector<cgroupfs::Resources>& containers,
-                     const cgroupfs::Host& host) {
+absl::Status ApplyTo(Pod& pod, const std::string& replaced, const cgroupfs::Resources* extra) {
+  constexpr std::int64_t kWaitNs = 60 * base::kSecondNs;
+  if (!pod.record().status.cgroup_is_ours) return absl::OkStatus();
+  const auto turn = pod.limits().Begin("set the pod's limits", base::Deadline::After(kWaitNs));
+  if (!turn.ok()) return turn.status();
   const PodRecord record = pod.record();
-  if (!record.status.cgroup_is_ours) return absl::OkStatus();
-  BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(host.At(record.status.cgroup)));
+  // Of no use any more; and the pod's next attempt may live in the same cgroup.
+  if (record.stage != PodStage::kCreating && record.stage != PodStage::kReady) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(pod.core().options.cgroups->At(record.status.cgroup)));
   BERTH_FAULT_POINT("runtime.pod_limits");
-  return base::ToStatus(cgroup->Apply(PodLimits(record.status.config, containers)));
+  return base::ToStatus(
+      cgroup->Apply(PodLimits(record.status.config, LivingResources(pod, replaced, extra))));
+}
+
+// Another attempt of the pod, with the same uid, in the same cgroup.
+bool SharedWithAnother(Core& core, const PodRecord& record) {
+  for (const auto& other : core.Pods()) {
+    const PodRecord theirs = other->record();
+    if (theirs.status.id != record.status.id && theirs.status.cgroup == record.status.cgroup &&
+        theirs.status.cgroup_is_ours)
+      return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -104,35 +120,39 @@ cgroupfs::Resources PodLimits(const PodConfig& pod, const std::vector<cgroupfs::
   return sum;
 }
 
-absl::Status CreatePodCgroup(const cgroupfs::Host& host, const std::string& path, const PodConfig& config,
-                             bool* ours) {
-  BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(host.At(path)));
+absl::Status CreatePodCgroup(Core& core, Pod& pod) {
+  const PodRecord record = pod.record();
+  BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(core.options.cgroups->At(record.status.cgroup)));
+  const bool shared = SharedWithAnother(core, record);
+  if (cgroup->Exists() && !shared) return absl::OkStatus();
+  // Ours from now on: after a crash at the next step, who cleans up removes it.
+  BERTH_RETURN_IF_ERROR(pod.Change([](PodRecord& changed) { changed.status.cgroup_is_ours = true; }));
   BERTH_FAULT_POINT("runtime.pod_cgroup");
-  BERTH_ASSIGN_OR_RETURN(*ours, base::ToStatusOr(cgroup->Create()));
-  if (!*ours) return absl::OkStatus();
-  return base::ToStatus(cgroup->Apply(PodLimits(config, {})));
+  BERTH_ASSIGN_OR_RETURN(const bool made, base::ToStatusOr(cgroup->Create()));
+  BERTH_FAULT_POINT("runtime.pod_cgroup_made");
+  if (!made && !shared)  // somebody was quicker: then it is theirs
+    return pod.Change([](PodRecord& changed) { changed.status.cgroup_is_ours = false; });
+  return base::ToStatus(cgroup->Apply(PodLimits(record.status.config, {})));
 }
 
 void UpdatePodLimits(Pod& pod) {
-  const auto applied = ApplyTo(pod, LivingResources(pod, "", nullptr), *pod.core().options.cgroups);
+  const auto applied = ApplyTo(pod, "", nullptr);
   if (!applied.ok())
     base::LogWarning("could not bring the pod's limits up to date", {{"pod", pod.id()}, {"error", applied}});
 }
 
 absl::Status UpdatePodLimitsWith(Pod& pod, const std::string& container_id,
                                  const cgroupfs::Resources& extra) {
-  return base::Annotate(ApplyTo(pod, LivingResources(pod, container_id, &extra), *pod.core().options.cgroups),
-                        "set the pod's limits");
+  return base::Annotate(ApplyTo(pod, container_id, &extra), "set the pod's limits");
 }
 
 absl::Status UpdatePodLimitsWith(Pod& pod) {
-  return base::Annotate(ApplyTo(pod, LivingResources(pod, "", nullptr), *pod.core().options.cgroups),
-                        "set the pod's limits");
+  return base::Annotate(ApplyTo(pod, "", nullptr), "set the pod's limits");
 }
 
 absl::Status RemovePodCgroup(Core& core, const Pod& pod) {
   const PodRecord record = pod.record();
-  if (!record.status.cgroup_is_ours) return absl::OkStatus();
+  if (!record.status.cgroup_is_ours || SharedWithAnother(core, record)) return absl::OkStatus();
   BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(core.options.cgroups->At(record.status.cgroup)));
   BERTH_FAULT_POINT("runtime.pod_cgroup_remove");
   return base::ToStatus(cgroup->Remove());

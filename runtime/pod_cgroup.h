@@ -23,9 +23,9 @@ std::string PodCgroupPath(const PodConfig& config, const std::string& cgroup_roo
 // ended (a container without a limit lifts the pod's). Pure.
 cgroupfs::Resources PodLimits(const PodConfig& pod, const std::vector<cgroupfs::Resources>& containers);
 
-// Makes the cgroup when nobody did. `ours`: made by us.
-absl::Status CreatePodCgroup(const cgroupfs::Host& host, const std::string& path, const PodConfig& config,
-                             bool* ours);
+// Makes the cgroup when nobody did, and notes in the record that it is ours (before making it). One that
+// another attempt of the pod made is shared, and goes with the last of them.
+absl::Status CreatePodCgroup(Core& core, Pod& pod);
 
 // Applies PodLimits to the pod's cgroup if it is ours. Failures are logged: a limit that cannot be lowered
 // now is tried at the next change, and the containers' own limits hold all the while.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
@@ -90,20 +91,38 @@ absl::Status DetachNetwork(Core& core, const std::string& pod_id) {
 
 void RetryOrphanedNetworks(Core& core, std::int64_t gap_ns) {
   const auto rows = core.options.store->Networks();
-  if (!rows.ok()) return;
+  if (!rows.ok()) return RetryOrphanedNetworksLater(core, gap_ns);
+  std::set<std::string> orphans;
+  for (const auto& row : *rows) {
+    if (core.FindPod(row.pod_id) == nullptr) orphans.insert(row.pod_id);
+  }
+  if (orphans.empty()) return;
+  // A pod whose record we cannot read runs all the same: only without a row it is gone.
+  const auto pods = core.options.store->Pods();
+  if (!pods.ok()) return RetryOrphanedNetworksLater(core, gap_ns);
+  for (const auto& row : *pods) orphans.erase(row.id);
   bool left = false;
   for (const auto& row : *rows) {
-    if (core.FindPod(row.pod_id) != nullptr) continue;
+    if (orphans.count(row.pod_id) == 0) continue;
     const auto detached = DetachNetwork(core, row.pod_id);
     if (detached.ok()) continue;
     left = true;
     base::LogWarning("CNI DEL failed for a pod that is gone; it is tried again",
                      {{"pod", row.pod_id}, {"error", detached}});
   }
-  if (!left) return;
+  if (left) RetryOrphanedNetworksLater(core, gap_ns);
+}
+
+void RetryOrphanedNetworksLater(Core& core, std::int64_t gap_ns) {
+  // One chain for all, however many pods fail: each look is at all of them.
+  if (core.network_retry_due.exchange(true)) return;
   const std::int64_t next = std::min(gap_ns * 2, kLongestGapNs);
-  core.timers.After(
-      gap_ns, [&core, next] { core.executor.Submit([&core, next] { RetryOrphanedNetworks(core, next); }); });
+  core.timers.After(gap_ns, [&core, next] {
+    core.executor.Submit([&core, next] {
+      core.network_retry_due = false;
+      RetryOrphanedNetworks(core, next);
+    });
+  });
 }
 
 }  // namespace berth::runtime

@@ -127,9 +127,7 @@ absl::Status Build(Core& core, Pod& pod, Progress& progress) {
   progress.Enter("network");
   BERTH_RETURN_IF_ERROR(AttachNetwork(core, pod, progress));
   progress.Enter("cgroup");
-  bool ours = false;
-  BERTH_RETURN_IF_ERROR(CreatePodCgroup(*core.options.cgroups, pod.record().status.cgroup, config, &ours));
-  if (ours) BERTH_RETURN_IF_ERROR(pod.Change([](PodRecord& record) { record.status.cgroup_is_ours = true; }));
+  BERTH_RETURN_IF_ERROR(CreatePodCgroup(core, pod));
   progress.Enter("files");
   BERTH_RETURN_IF_ERROR(WritePodFiles(pod.places(), config, hostname, pod.record().status.ips));
   if (config.namespaces.ipc == NamespaceMode::kPod) BERTH_RETURN_IF_ERROR(MountShm(pod.places()));
@@ -184,6 +182,9 @@ absl::StatusOr<std::string> Make(Core& core, const PodConfig& config, const oci:
 absl::StatusOr<std::string> RunPod(Core& core, const PodConfig& config, const std::string& handler_name,
                                    const Caller& caller) {
   BERTH_RETURN_IF_ERROR(Check(config));
+  const std::string path = PodCgroupPath(config, core.options.cgroup_root);
+  if (auto cgroup = core.options.cgroups->At(path); !cgroup.ok())
+    return base::WithCode(absl::StatusCode::kInvalidArgument, base::ToStatus(cgroup.error()));
   BERTH_ASSIGN_OR_RETURN(const oci::Handler* handler, FindHandler(core, handler_name));
   Operation operation;
   operation.what = absl::StrCat("creating pod '", config.metadata.name_space, "/", config.metadata.name, "'");

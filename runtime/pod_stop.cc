@@ -39,6 +39,11 @@ absl::Status StopContainers(Core& core, Pod& pod) {
   return failed;
 }
 
+absl::Status GiveNetworkBack(Core& core, const Pod& pod) {
+  if (pod.record().status.config.namespaces.network == NamespaceMode::kNode) return absl::OkStatus();
+  return DetachNetwork(core, pod.id());
+}
+
 bool WaitGone(int pidfd, std::int64_t ns) {
   pollfd fd{pidfd, POLLIN, 0};
   const base::Deadline deadline = base::Deadline::After(ns);
@@ -95,7 +100,7 @@ absl::Status EraseRecord(Core& core, Pod& pod) {
   BERTH_RETURN_IF_ERROR(core.options.store->Write(
       [&](store::Transaction& transaction) { return transaction.DeletePod(pod.id()); }));
   core.ErasePod(pod.id());
-  core.table.ErasePod(pod.id());
+  pod.Hide();
   return absl::OkStatus();
 }
 
@@ -112,7 +117,7 @@ absl::Status StopHeld(Core& core, Pod& pod) {
   core.operations.RollBackUnclaimed(
       [&](const std::string& key) { return key.rfind("container/" + pod.id() + "/", 0) == 0; });
   BERTH_RETURN_IF_ERROR(StopContainers(core, pod));
-  BERTH_RETURN_IF_ERROR(DetachNetwork(core, pod.id()));
+  BERTH_RETURN_IF_ERROR(GiveNetworkBack(core, pod));
   BERTH_RETURN_IF_ERROR(EndHelpers(core, pod));
   BERTH_RETURN_IF_ERROR(FreePlaces(pod));
   BERTH_FAULT_POINT("runtime.pod_stopped");
@@ -126,14 +131,15 @@ absl::Status StopHeld(Core& core, Pod& pod) {
 absl::Status StopPod(Core& core, Pod& pod) {
   auto activity = pod.activity().Begin("stop", base::Deadline::After(kWaitNs));
   if (!activity.ok()) return activity.status();
+  if (core.FindPod(pod.id()) == nullptr) return absl::OkStatus();  // it was removed meanwhile
   return StopHeld(core, pod);
 }
 
 absl::Status RemovePod(Core& core, Pod& pod) {
   auto activity = pod.activity().Begin("remove", base::Deadline::After(kWaitNs));
   if (!activity.ok()) return activity.status();
-  BERTH_RETURN_IF_ERROR(StopHeld(core, pod));
   if (core.FindPod(pod.id()) == nullptr) return absl::OkStatus();  // another remove was first
+  BERTH_RETURN_IF_ERROR(StopHeld(core, pod));
   BERTH_RETURN_IF_ERROR(pod.Change([](PodRecord& record) { record.stage = PodStage::kRemoving; }));
   for (const auto& container : pod.containers()) BERTH_RETURN_IF_ERROR(RemoveContainer(core, *container));
   BERTH_RETURN_IF_ERROR(RemovePodCgroup(core, pod));
@@ -155,18 +161,17 @@ void DiscardPod(Core& core, Pod& pod) {
   });
   note(StopContainers(core, pod), "containers");
   for (const auto& container : pod.containers()) note(RemoveContainer(core, *container), "containers");
-  const absl::Status detached = DetachNetwork(core, pod.id());
+  const absl::Status detached = GiveNetworkBack(core, pod);
   note(detached, "network");
   note(EndHelpers(core, pod), "monitor");
   note(FreePlaces(pod), "namespaces");
   note(RemovePodCgroup(core, pod), "cgroup");
   note(EraseFiles(pod), "files");
-  note(EraseRecord(core, pod), "record");
+  const absl::Status erased = EraseRecord(core, pod);
+  note(erased, "record");
+  if (!erased.ok()) pod.Show();  // its name is still taken: who sees it can remove it
   // The attachment's record outlives the pod's.
-  if (!detached.ok())
-    core.timers.After(kFirstGapNs, [&core] {
-      core.executor.Submit([&core] { RetryOrphanedNetworks(core, kFirstGapNs); });
-    });
+  if (!detached.ok()) RetryOrphanedNetworksLater(core, kFirstGapNs);
 }
 
 }  // namespace berth::runtime

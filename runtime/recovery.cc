@@ -19,13 +19,24 @@ constexpr std::int64_t kPodBudgetNs = 10 * base::kSecondNs;
 constexpr std::int64_t kFirstGapNs = base::kSecondNs;
 constexpr int kParallel = 16;
 
-void AfterReboot(Pod& pod, Container& container) {
-  if (container.ReadEnd()) return;
-  if (container.record().stage == ContainerStage::kRunning ||
-      container.record().stage == ContainerStage::kStarting) {
-    container.EndWithoutMonitor("node rebooted");
+void Discard(Core& core, Container& container) {
+  if (auto discarded = DiscardContainer(core, container); !discarded.ok()) {
+    base::LogError("could not finish the removal of a container",
+                   {{"container", container.id()}, {"error", discarded}});
   }
-  (void)pod;
+}
+
+void AfterReboot(Core& core, Container& container) {
+  const ContainerStage stage = container.record().stage;
+  if (stage == ContainerStage::kCreating || stage == ContainerStage::kRemoving)
+    return Discard(core, container);
+  if (!container.ReadEnd() && (stage == ContainerStage::kRunning || stage == ContainerStage::kStarting)) {
+    Container::LostEnd lost;
+    lost.message = "node rebooted";
+    lost.finished_at = base::RealtimeNs() - base::BoottimeNs();  // it did not live to see this boot
+    container.EndWithoutMonitor(lost);
+  }
+  container.Show();
 }
 
 // What a pod's monitor knows of one of its containers.
@@ -34,11 +45,7 @@ void Reconcile(Core& core, Container& container, const monitor::Listed* listed) 
   switch (record.stage) {
     case ContainerStage::kCreating:
     case ContainerStage::kRemoving:
-      if (auto discarded = DiscardContainer(core, container); !discarded.ok()) {
-        base::LogError("could not finish the removal of a container",
-                       {{"container", container.id()}, {"error", discarded}});
-      }
-      return;
+      return Discard(core, container);
     case ContainerStage::kCreated:
       container.Show();
       return;
@@ -77,20 +84,13 @@ void Reconcile(Core& core, Container& container, const monitor::Listed* listed) 
   EndLostContainer(core, container);
 }
 
-// A start that was under way when we died: waits for its outcome in the background.
-void FollowStart(Core& core, const std::shared_ptr<Container>& container) {
-  const ContainerRecord record = container->record();
-  if (record.stage != ContainerStage::kStarting) return;
-  core.timers.After(base::kSecondNs, [&core, container] {
-    core.executor.Submit([&core, container] {
-      auto monitor = container->pod()->Monitor(base::Deadline::After(kPodBudgetNs));
-      if (monitor.ok()) {
-        auto listed = (*monitor)->List(base::Deadline::After(kPodBudgetNs));
-        if (listed.ok()) Reconcile(core, *container, &*listed);
-      }
-      FollowStart(core, container);
-    });
-  });
+// The monitor lives and says nothing: its containers are as they were, and it is asked again later.
+void LeaveAlone(Core& core, Container& container) {
+  const ContainerStage stage = container.record().stage;
+  if (stage == ContainerStage::kCreating || stage == ContainerStage::kRemoving)
+    return Discard(core, container);
+  if (stage == ContainerStage::kRunning || stage == ContainerStage::kStarting) (void)container.ReadEnd();
+  container.Show();
 }
 
 void RecoverPod(Core& core, const std::shared_ptr<Pod>& pod) {
@@ -102,7 +102,7 @@ void RecoverPod(Core& core, const std::shared_ptr<Pod>& pod) {
     return;
   }
   if (rebooted) {
-    for (const auto& container : pod->containers()) AfterReboot(*pod, *container);
+    for (const auto& container : pod->containers()) AfterReboot(core, *container);
     if (record.stage == PodStage::kReady) {
       (void)pod->Change([](PodRecord& changed) {
         changed.stage = PodStage::kStopping;
@@ -111,19 +111,24 @@ void RecoverPod(Core& core, const std::shared_ptr<Pod>& pod) {
       });
     }
     pod->Show();
-    for (const auto& container : pod->containers()) container->Show();
-    // Addresses go back now, not when kubelet gets around to it.
-    if (auto stopped = StopPod(core, *pod); !stopped.ok())
-      base::LogWarning("could not clean up a pod after the reboot", {{"pod", pod->id()}, {"error", stopped}});
+    // Addresses go back now, not when kubelet gets around to it; and nobody waits for it: a plugin may need a
+    // pod that cannot be run before we serve.
+    core.executor.Submit([&core, pod] {
+      if (auto stopped = StopPod(core, *pod); !stopped.ok())
+        base::LogWarning("could not clean up a pod after the reboot",
+                         {{"pod", pod->id()}, {"error", stopped}});
+    });
     return;
   }
   std::optional<monitor::Listed> listed;
   if (record.stage == PodStage::kReady || base::OpenProcess(record.monitor).ok()) {
-    absl::Status reached = pod->ConnectMonitor(base::Deadline::After(kPodBudgetNs));
+    const base::Deadline deadline = base::Deadline::After(kPodBudgetNs);
+    absl::Status reached = pod->ConnectMonitor(deadline);
     if (reached.ok()) {
-      auto monitor = pod->Monitor(base::Deadline::After(kPodBudgetNs));
-      auto answer = monitor.ok() ? (*monitor)->List(base::Deadline::After(kPodBudgetNs))
-                                 : absl::StatusOr<monitor::Listed>(monitor.status());
+      const auto monitor = pod->ConnectedMonitor();
+      auto answer = monitor != nullptr
+                        ? monitor->List(deadline)
+                        : absl::StatusOr<monitor::Listed>(absl::UnavailableError("it hung up"));
       if (answer.ok())
         listed = std::move(*answer);
       else
@@ -132,8 +137,13 @@ void RecoverPod(Core& core, const std::shared_ptr<Pod>& pod) {
     if (!reached.ok())
       base::LogError("a pod's monitor does not answer", {{"pod", pod->id()}, {"error", reached}});
   }
+  const bool silent = !listed && record.stage != PodStage::kStopped && FindMonitor(core, *pod).has_value();
+  if (silent) pod->AskAgain(base::kSecondNs);
   for (const auto& container : pod->containers()) {
-    Reconcile(core, *container, listed ? &*listed : nullptr);
+    if (silent)
+      LeaveAlone(core, *container);
+    else
+      Reconcile(core, *container, listed ? &*listed : nullptr);
     if (core.FindContainer(container->id()) != nullptr) FollowStart(core, container);
   }
   if (record.holder && record.stage == PodStage::kReady && !base::OpenProcess(*record.holder).ok()) {
@@ -147,6 +157,22 @@ void RecoverPod(Core& core, const std::shared_ptr<Pod>& pod) {
 }
 
 }  // namespace
+
+void FollowStart(Core& core, const std::shared_ptr<Container>& container) {
+  if (container->record().stage != ContainerStage::kStarting) return;
+  core.timers.After(base::kSecondNs, [&core, container] {
+    core.executor.Submit([&core, container] {
+      if (core.FindContainer(container->id()) == nullptr || container->ReadEnd()) return;
+      // Connected only: a new monitor would know nothing of a start that the old one was asked for.
+      const auto monitor = container->pod()->ConnectedMonitor();
+      if (monitor != nullptr) {
+        const auto listed = monitor->List(base::Deadline::After(kPodBudgetNs));
+        if (listed.ok()) Reconcile(core, *container, &*listed);
+      }
+      FollowStart(core, container);
+    });
+  });
+}
 
 absl::Status Recover(Core& core) {
   BERTH_ASSIGN_OR_RETURN(const auto pod_rows, core.options.store->Pods());

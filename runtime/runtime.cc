@@ -64,7 +64,11 @@ class RuntimeImpl final : public Runtime {
     BERTH_ASSIGN_OR_RETURN(const auto status, FindPod(id));
     const auto pod = core_.FindPod(status->id);
     if (pod == nullptr) return absl::NotFoundError(absl::StrCat("no pod '", id, "'"));
-    const PodConfig before = status->config;
+    // One at a time: what is put back after a failure must be what was there before.
+    constexpr std::int64_t kWaitNs = 100 * base::kSecondNs;
+    const auto activity = pod->activity().Begin("update", base::Deadline::After(kWaitNs));
+    if (!activity.ok()) return activity.status();
+    const PodConfig before = pod->record().status.config;
     const auto set = [&](const std::optional<cgroupfs::Resources>& o,
                          const std::optional<cgroupfs::Resources>& r) {
       return pod->Change([&](PodRecord& record) {

@@ -9,13 +9,15 @@ namespace berth::runtime {
 
 Timers::Timers() : thread_([this] { Loop(); }) {}
 
-Timers::~Timers() {
+Timers::~Timers() { Stop(); }
+
+void Timers::Stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Timers::After(std::int64_t delay_ns, std::function<void()> callback) {

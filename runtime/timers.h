@@ -16,7 +16,10 @@ namespace berth::runtime {
 class Timers {
  public:
   Timers();
-  ~Timers();  // what has not come due is dropped
+  ~Timers();
+  // Ends the thread: no callback runs after this; what has not come due, or comes later, is dropped.
+  // Idempotent; not from a callback.
+  void Stop();
   void After(std::int64_t delay_ns, std::function<void()> callback);
 
  private:

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "e2e/cri/harness/files.h"
+#include "e2e/cri/harness/leaks.h"
 #include "e2e/cri/harness/pod.h"
 
 namespace berth::e2e {
@@ -192,6 +193,23 @@ TEST_F(Crash, AStopUnderWayIsFinishedByTheNextStop) {
   daemon().Start();
   container.Stop(1);
   EXPECT_EQ(container.Status().exit_code(), 137);
+}
+
+TEST_F(Crash, ALostMonitorsContainersEndHonestlyAndThePodGoesOn) {
+  const Pod pod;
+  const Container container = Container::Run(pod, Server());
+  const pid_t monitor = std::stoi(ReadFile(daemon().state() + "/pods/" + pod.id() + "/monitor.pid"));
+  ASSERT_EQ(::kill(monitor, SIGKILL), 0);
+  WaitFor("the monitor to be reaped", [&] {
+    Descendants();  // orphans come to the suite, not to init
+    return ::kill(monitor, 0) != 0;
+  });
+  const cri::ContainerStatus status = container.WaitExit();
+  EXPECT_EQ(status.exit_code(), 137);
+  EXPECT_EQ(status.reason(), "Error");
+  EXPECT_THAT(status.message(), HasSubstr("monitor lost"));
+  EXPECT_THAT(container.Pids(), testing::IsEmpty());
+  EXPECT_EQ(OutputOf(pod, Shell("echo fine")), "fine") << "by a new monitor";
 }
 
 TEST_F(Crash, SharedPidNamespacesAndHostModesSurviveToo) {

@@ -163,6 +163,28 @@ TEST_F(Plugins, DelOfAPodOutlivesTheDaemon) {
       "a DEL that succeeds", [&] { return testing::Value(plugin_->Deleted(), Contains(id)); }, seconds(60));
 }
 
+TEST_F(Plugins, DelOfAHalfMadePodIsRepeatedThoughNobodyAsksForIt) {
+  const cri::PodSandboxConfig config = PodConfig();
+  plugin_->Behave("hang");
+  EXPECT_FALSE(Cri().RunPodSandbox(RunRequest(config), seconds(2)).ok());
+  std::string id;
+  for (const std::string& call : plugin_->Calls()) {
+    if (call.rfind("ADD ", 0) == 0) id = call.substr(4);
+  }
+  ASSERT_FALSE(id.empty()) << "the plugin was never asked";
+  Environment::Get().daemon().Kill9();
+  plugin_->Behave("stuck");
+  Environment::Get().daemon().Start();  // takes the half-made pod apart; its address stays
+  WaitFor("a DEL", [&] { return testing::Value(plugin_->Calls(), Contains("DEL " + id)); });
+  EXPECT_THAT(plugin_->Deleted(), testing::Not(Contains(id)));
+  EXPECT_THAT(PodsOf(config), testing::IsEmpty());
+  plugin_->Behave("");
+  WaitFor(
+      "a DEL that succeeds", [&] { return testing::Value(plugin_->Deleted(), Contains(id)); }, seconds(60));
+  const Pod pod(config);
+  EXPECT_EQ(pod.Ip(), "10.99.0.7");
+}
+
 cri::RuntimeCondition NetworkReady() {
   const cri::StatusResponse reply = Must(Cri().Status({}));
   for (const cri::RuntimeCondition& condition : reply.status().conditions()) {

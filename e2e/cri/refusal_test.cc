@@ -202,6 +202,18 @@ TEST(Refusals, UserNamespaceModesThatCritestWantsRefused) {
     Namespaces(request.mutable_config())->mutable_userns_options()->set_mode(mode);
     EXPECT_FALSE(Cri().RunPodSandbox(request).ok());
   }
+  // And a sound one in the open, until there are some: never a pod without it.
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = PodConfig();
+  cri::UserNamespace* user = Namespaces(request.mutable_config())->mutable_userns_options();
+  user->set_mode(cri::POD);
+  for (cri::IDMapping* mapping : {user->add_uids(), user->add_gids()}) {
+    mapping->set_host_id(1'000'000);
+    mapping->set_length(65536);
+  }
+  const absl::Status refused = Cri().RunPodSandbox(request).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << refused;
+  EXPECT_THAT(Message(refused), HasSubstr("user namespace"));
 }
 
 TEST(Refusals, AFailedPodLeavesItsNameFreeAndNothingElse) {

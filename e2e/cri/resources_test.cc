@@ -179,7 +179,9 @@ TEST(Resources, SandboxResourcesAreAcceptedAndAcceptedAgain) {
   request.set_pod_sandbox_id(pod.id());
   request.mutable_resources()->set_memory_limit_in_bytes(90 * kMiB);
   Must(Cri().UpdatePodSandboxResources(request));
+  EXPECT_THAT(MemoryLimit(pod.cgroup()), Optional(Eq(90 * kMiB)));
   Must(Cri().UpdatePodSandboxResources(request));
+  EXPECT_THAT(MemoryLimit(pod.cgroup()), Optional(Eq(90 * kMiB)));
 }
 
 TEST(Resources, HugepageLimitsOfZeroAreToleratedWhereTheControllerIsAbsent) {

@@ -83,6 +83,8 @@ TEST(Runtime, GivesImageFileSystemFactsThatKubeletDereferences) {
 TEST(Runtime, AnswersUnimplementedToWhatItDoesNotDoYet) {
   BERTH_NEEDS_OWN_DAEMON();
   EXPECT_EQ(Cri().CheckpointContainer({}).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(Cri().Exec({}).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_FALSE(Cri().Exec({}).status().message().empty());
 }
 
 }  // namespace
