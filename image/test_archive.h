@@ -91,7 +91,8 @@ inline std::string Tar(const std::vector<TarEntry>& entries, bool trailer = true
 
 inline std::string Gzip(const std::string& data) {
   std::string out(data.size() + data.size() / 8 + 4096, '\0');
-  isal_zstream stream;
+  isal_zstream
+      stream{};  // zeroed: left-overs in its hash table would make other bytes, and another digest, each time
   isal_deflate_stateless_init(&stream);
   stream.gzip_flag = IGZIP_GZIP;
   stream.end_of_stream = 1;
