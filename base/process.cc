@@ -112,6 +112,8 @@ Result<UniqueFd> OpenProcess(const ProcessIdentity& identity) {
   if (!pidfd) return pidfd;
   auto now = IdentifyProcess(identity.pid);
   if (!now || now->start_ticks != identity.start_ticks) return SyscallFailed(ESRCH, what);
+  if (PidfdExited(pidfd->get()))
+    return SyscallFailed(ESRCH, what);  // ended, and not yet reaped by its parent
   return pidfd;
 }
 

@@ -91,7 +91,8 @@ struct ProcessIdentity {
   bool operator==(const ProcessIdentity&) const = default;
 };
 Result<ProcessIdentity> IdentifyProcess(pid_t pid);
-// Opens a pidfd and then verifies that it is still the process meant; ESRCH when it is another or gone.
+// Opens a pidfd and then verifies that it is still the process meant, and alive; ESRCH when it is another, a
+// zombie or gone.
 Result<UniqueFd> OpenProcess(const ProcessIdentity& identity);
 
 // "SIGTERM" for 15; "signal 77" for unknown ones.

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <csignal>
 
@@ -86,6 +87,20 @@ TEST(ProcessIdentity, RefusesAProcessThatIsNotTheOneMeant) {
   const auto other = OpenProcess(*self);
   ASSERT_FALSE(other.ok());
   EXPECT_EQ(other.error().err, ESRCH);
+}
+
+TEST(ProcessIdentity, TakesAZombieForGone) {
+  auto child = Spawn(Shell("read never"));
+  ASSERT_TRUE(child.ok());
+  const auto identity = IdentifyProcess(child->pid);
+  ASSERT_TRUE(identity.ok());
+  pollfd ended{child->pidfd.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&ended, 1, 20'000),
+            1);  // its standard input is /dev/null: it ends, and nobody has reaped it
+  const auto opened = OpenProcess(*identity);
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().err, ESRCH);
+  EXPECT_TRUE(WaitChild(*child).ok());
 }
 
 TEST(ParseSignal, TakesNamesAndNumbersOfAnySpelling) {

@@ -86,6 +86,12 @@ void FillUsage(const cgroupfs::Stats& stats, ops::ContainerExplanation* out) {
   out->mutable_throttling()->set_throttled_ns(stats.cpu.throttled_ns);
 }
 
+void FillThrottling(const monitor::CpuThrottling& throttling, ops::ThrottlingExplanation* out) {
+  out->set_periods(throttling.periods);
+  out->set_throttled_periods(throttling.throttled_periods);
+  out->set_throttled_ns(throttling.throttled_ns);
+}
+
 void FillContainer(const runtime::Runtime& runtime, const runtime::Explanation& explanation,
                    std::uint32_t max_log_lines, ops::ContainerExplanation* out) {
   const auto& container = *explanation.container;
@@ -102,6 +108,7 @@ void FillContainer(const runtime::Runtime& runtime, const runtime::Explanation& 
   if (!explanation.container_limits)
     out->add_notes("the container's cgroup is gone, so its limits are those of its record");
   if (explanation.stats) FillUsage(*explanation.stats, out);
+  if (explanation.record) FillThrottling(explanation.record->throttling, out->mutable_throttling());
   const auto& lines = explanation.last_log_lines;
   const std::size_t wanted = max_log_lines == 0 ? kDefaultLogLines : max_log_lines;
   for (std::size_t i = lines.size() > wanted ? lines.size() - wanted : 0; i < lines.size(); ++i) {

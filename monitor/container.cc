@@ -115,6 +115,18 @@ std::optional<ReplyError> Container::ReopenLog() {
   return std::nullopt;
 }
 
+namespace {
+
+CpuThrottling ReadThrottling(const cgroupfs::Host& cgroups, const std::string& path) {
+  const auto cgroup = cgroups.At(path);
+  if (!cgroup) return {};
+  const auto stats = (*cgroup)->ReadStats();
+  if (!stats) return {};
+  return {stats->cpu.periods, stats->cpu.throttled_periods, stats->cpu.throttled_ns};
+}
+
+}  // namespace
+
 ExitRecord Container::NewRecord() const {
   ExitRecord record;
   record.container_id = request_.container_id;
@@ -142,6 +154,7 @@ void Container::End() {
   record_.system_cpu_us = Microseconds(reaped.usage.ru_stime);
   record_.max_rss_bytes = static_cast<std::uint64_t>(reaped.usage.ru_maxrss) * 1024;
   // Before the rest is killed and the cgroup goes.
+  record_.throttling = ReadThrottling(context_.cgroups, request_.cgroup);
   record_.oom = oom_.Judge(reaped.status, stop_.killed, request_.memory_limit_bytes);
   KillRest([this](const std::vector<pid_t>& left) {
     oom_.Stop();

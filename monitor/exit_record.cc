@@ -74,6 +74,11 @@ ExitRecord FromJson(const json& j) {
   Read(j, "system_cpu_us", r.system_cpu_us);
   Read(j, "max_rss_bytes", r.max_rss_bytes);
   Read(j, "log_dropped_bytes", r.log_dropped_bytes);
+  if (const auto at = j.find("throttling"); at != j.end() && at->is_object()) {
+    Read(*at, "periods", r.throttling.periods);
+    Read(*at, "throttled_periods", r.throttling.throttled_periods);
+    Read(*at, "throttled_ns", r.throttling.throttled_ns);
+  }
   if (const auto at = j.find("oom"); at != j.end() && at->is_object()) OomFromJson(*at, r.oom);
   if (const auto at = j.find("stop"); at != j.end() && at->is_object()) StopFromJson(*at, r.stop);
   if (const auto at = j.find("start_failure"); at != j.end() && at->is_object()) {
@@ -106,6 +111,10 @@ std::string ToJson(const ExitRecord& r) {
          {"system_cpu_us", r.system_cpu_us},
          {"max_rss_bytes", r.max_rss_bytes},
          {"log_dropped_bytes", r.log_dropped_bytes},
+         {"throttling",
+          {{"periods", r.throttling.periods},
+           {"throttled_periods", r.throttling.throttled_periods},
+           {"throttled_ns", r.throttling.throttled_ns}}},
          {"oom", OomToJson(r.oom)},
          {"stop", StopToJson(r.stop)}};
   if (r.start_failure)

@@ -118,6 +118,7 @@ ExitRecord FullRecord() {
   record.user_cpu_us = 4;
   record.system_cpu_us = 5;
   record.max_rss_bytes = 6;
+  record.throttling = {9, 10, 11};
   record.log_dropped_bytes = 8;
   record.oom = {true, "kernel log", true, "pod", 9, 10, OomVictim{"x) a", 11, 12}, 13, 14};
   record.stop = {true, 15, 16, true, "stop", 17};

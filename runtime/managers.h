@@ -31,6 +31,10 @@ void DiscardPod(Core& core, Pod& pod);
 absl::Status AttachNetwork(Core& core, Pod& pod, Progress& progress);
 // CNI DEL with the stored record; OK when there is none. The record goes only after DEL succeeded.
 absl::Status DetachNetwork(Core& core, const std::string& pod_id);
+// CNI GC with what is on record, where the plugins speak it: addresses of pods that nobody remembers come
+// back. Only while no pod is being made, and not after the database was lost: then the record of what lives
+// is not whole.
+void CollectNetworkGarbage(Core& core);
 // Every stored attachment whose pod is no more: DEL now, and again with growing gaps until it succeeds.
 void RetryOrphanedNetworks(Core& core, std::int64_t gap_ns);
 // The same after a gap; nothing if it is going to happen already.

@@ -75,9 +75,11 @@ absl::StatusOr<std::string> Operations::Run(const std::string& key, Operation op
       if (!result.ok() || !left()) {
         table_.erase(entry);
         if (result.ok()) running->operation.claim(*result);
-      } else if (running->waiters == 0) {
+      } else {
         // Done at the moment its caller left: nobody has the id.
-        timers_.After(unclaimed_life_ns_, [this, key, running] { Expire(key, running); });
+        if (running->waiters == 0)
+          timers_.After(unclaimed_life_ns_, [this, key, running] { Expire(key, running); });
+        result = absl::CancelledError("the caller left as it was done; a retry takes the result");
       }
     }
   } else {

@@ -48,14 +48,17 @@ Operation Forbidden() {
 }
 
 struct Fixture {
+  explicit Fixture(std::int64_t life_ns = kLongLifeNs) : operations(executor, timers, life_ns) {}
+  ~Fixture() { executor.Stop(); }  // what runs still uses the operations
   Timers timers;
   base::Executor executor{8};
+  Operations operations;
 };
 
 TEST(Operations, GiveTheResultToWhoAsked) {
-  Fixture fixture;
-  Operations operations(fixture.executor, fixture.timers, kLongLifeNs);
   Controlled work;
+  Fixture fixture;
+  Operations& operations = fixture.operations;
   work.result.set_value(std::string("id"));
   const auto id = operations.Run("key", work.MakeOperation(), Caller{});
   ASSERT_TRUE(id.ok());
@@ -64,9 +67,9 @@ TEST(Operations, GiveTheResultToWhoAsked) {
 }
 
 TEST(Operations, LetARetryJoinTheWorkThatACancelledCallerLeft) {
-  Fixture fixture;
-  Operations operations(fixture.executor, fixture.timers, kLongLifeNs);
   Controlled work;
+  Fixture fixture;
+  Operations& operations = fixture.operations;
   Caller caller;
   caller.cancellation = std::make_shared<base::Cancellation>();
   auto first =
@@ -84,9 +87,9 @@ TEST(Operations, LetARetryJoinTheWorkThatACancelledCallerLeft) {
 }
 
 TEST(Operations, NameTheStageToACallerWhoseDeadlineComes) {
-  Fixture fixture;
-  Operations operations(fixture.executor, fixture.timers, kLongLifeNs);
   Controlled work;
+  Fixture fixture;
+  Operations& operations = fixture.operations;
   Caller caller;
   caller.deadline = base::Deadline::After(400 * base::kMillisecondNs);
   const auto left = operations.Run("key", work.MakeOperation(), caller);
@@ -95,12 +98,13 @@ TEST(Operations, NameTheStageToACallerWhoseDeadlineComes) {
               testing::HasSubstr("creating the pod: 0 s, of these 0 s in stage 'network ADD'"));
   EXPECT_FALSE(caller.deadline.Passed());  // the answer arrives before the client gives up
   work.result.set_value(absl::InternalError("over"));
+  fixture.executor.Stop();  // Operations must outlive its work
 }
 
 TEST(Operations, RollBackWhatNobodyCameFor) {
-  Fixture fixture;
-  Operations operations(fixture.executor, fixture.timers, base::kMillisecondNs);
   Controlled work;
+  Fixture fixture(base::kMillisecondNs);
+  Operations& operations = fixture.operations;
   Caller caller;
   caller.cancellation = std::make_shared<base::Cancellation>();
   caller.cancellation->Cancel();
@@ -110,13 +114,50 @@ TEST(Operations, RollBackWhatNobodyCameFor) {
   EXPECT_EQ(work.claimed, 0);
 }
 
-TEST(Operations, StartAnewAfterAFailure) {
+TEST(Operations, GiveNoResultToACallerWhoLeftAtTheLastMoment) {
+  std::vector<std::unique_ptr<Controlled>> works;  // outlive the threads
   Fixture fixture;
-  Operations operations(fixture.executor, fixture.timers, kLongLifeNs);
+  Operations operations(fixture.executor, fixture.timers, base::kMillisecondNs);
+  for (int i = 0; i < 200; ++i) {
+    Controlled& work = *works.emplace_back(std::make_unique<Controlled>());
+    work.result.set_value(std::string("id"));
+    Caller caller;
+    caller.cancellation = std::make_shared<base::Cancellation>();
+    Operation operation = work.MakeOperation();
+    operation.work = [inner = std::move(operation.work), caller](Progress& progress) {
+      auto result = inner(progress);
+      caller.cancellation->Cancel();
+      return result;
+    };
+    const auto id = operations.Run("key", std::move(operation), caller);
+    EXPECT_EQ(id.status().code(), absl::StatusCode::kCancelled);
+    ASSERT_EQ(work.rolled_back.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+    ASSERT_EQ(work.claimed, 0);
+  }
+}
+
+TEST(Timers, RunNothingAfterTheyWereStopped) {
+  Timers timers;
+  std::atomic<int> ran{0};
+  std::promise<void> first;
+  timers.After(0, [&] {
+    ++ran;
+    first.set_value();
+  });
+  first.get_future().wait();
+  timers.Stop();
+  timers.After(0, [&] { ++ran; });
+  timers.Stop();
+  EXPECT_EQ(ran, 1);
+}
+
+TEST(Operations, StartAnewAfterAFailure) {
   Controlled failing;
+  Controlled good;
+  Fixture fixture;
+  Operations& operations = fixture.operations;
   failing.result.set_value(absl::InternalError("no"));
   EXPECT_FALSE(operations.Run("key", failing.MakeOperation(), Caller{}).ok());
-  Controlled good;
   good.result.set_value(std::string("id"));
   EXPECT_TRUE(operations.Run("key", good.MakeOperation(), Caller{}).ok());
   EXPECT_EQ(good.begun, 1);

@@ -74,15 +74,17 @@ absl::Status ApplyTo(Pod& pod, const std::string& replaced, const cgroupfs::Reso
       cgroup->Apply(PodLimits(record.status.config, LivingResources(pod, replaced, extra))));
 }
 
-// Another attempt of the pod, with the same uid, in the same cgroup.
-bool SharedWithAnother(Core& core, const PodRecord& record) {
+// Another pod in the same cgroup: an earlier or later attempt of this one, or whom a request sent there.
+std::shared_ptr<Pod> OtherIn(Core& core, const PodStatus& status) {
   for (const auto& other : core.Pods()) {
-    const PodRecord theirs = other->record();
-    if (theirs.status.id != record.status.id && theirs.status.cgroup == record.status.cgroup &&
-        theirs.status.cgroup_is_ours)
-      return true;
+    if (other->id() != status.id && other->record().status.cgroup == status.cgroup) return other;
   }
-  return false;
+  return nullptr;
+}
+
+bool IsAttemptOfSame(const PodStatus& one, const PodStatus& two) {
+  return one.config.metadata.uid == two.config.metadata.uid &&
+         one.config.metadata.name_space == two.config.metadata.name_space;
 }
 
 }  // namespace
@@ -123,8 +125,10 @@ cgroupfs::Resources PodLimits(const PodConfig& pod, const std::vector<cgroupfs::
 absl::Status CreatePodCgroup(Core& core, Pod& pod) {
   const PodRecord record = pod.record();
   BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(core.options.cgroups->At(record.status.cgroup)));
-  const bool shared = SharedWithAnother(core, record);
-  if (cgroup->Exists() && !shared) return absl::OkStatus();
+  const auto other = OtherIn(core, record.status);
+  const auto theirs = other == nullptr ? PodStatus{} : other->record().status;
+  const bool shared = theirs.cgroup_is_ours && IsAttemptOfSame(record.status, theirs);
+  if (cgroup->Exists() && !shared) return base::ToStatusOr(cgroup->Create()).status();  // in all hierarchies
   // Ours from now on: after a crash at the next step, who cleans up removes it.
   BERTH_RETURN_IF_ERROR(pod.Change([](PodRecord& changed) { changed.status.cgroup_is_ours = true; }));
   BERTH_FAULT_POINT("runtime.pod_cgroup");
@@ -152,7 +156,9 @@ absl::Status UpdatePodLimitsWith(Pod& pod) {
 
 absl::Status RemovePodCgroup(Core& core, const Pod& pod) {
   const PodRecord record = pod.record();
-  if (!record.status.cgroup_is_ours || SharedWithAnother(core, record)) return absl::OkStatus();
+  if (!record.status.cgroup_is_ours) return absl::OkStatus();
+  if (const auto heir = OtherIn(core, record.status); heir != nullptr)  // who leaves last removes it
+    return heir->Change([](PodRecord& changed) { changed.status.cgroup_is_ours = true; });
   BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(core.options.cgroups->At(record.status.cgroup)));
   BERTH_FAULT_POINT("runtime.pod_cgroup_remove");
   return base::ToStatus(cgroup->Remove());

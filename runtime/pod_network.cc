@@ -13,6 +13,7 @@ namespace {
 
 // kubelet gives RunPodSandbox four minutes; a plugin that needs longer is broken.
 constexpr std::int64_t kAddNs = 90 * base::kSecondNs;
+constexpr std::int64_t kGcNs = 10 * base::kSecondNs;  // nobody is served meanwhile
 constexpr std::int64_t kDelNs = 60 * base::kSecondNs;
 constexpr std::int64_t kLongestGapNs = 60 * base::kSecondNs;
 
@@ -87,6 +88,22 @@ absl::Status DetachNetwork(Core& core, const std::string& pod_id) {
   BERTH_FAULT_POINT("runtime.network_deleted");
   return core.options.store->Write(
       [&](store::Transaction& transaction) { return transaction.DeleteNetwork(pod_id); });
+}
+
+void CollectNetworkGarbage(Core& core) {
+  const auto rows = core.options.store->Networks();
+  if (!rows.ok()) return;
+  // Every attachment on record is alive to the plugins, also one whose DEL is still tried again.
+  std::vector<network::Attachment> live;
+  for (const auto& row : *rows) {
+    auto attachment = network::AttachmentFromJson(row.record);
+    if (!attachment.ok()) return;  // what cannot be read must not be taken for garbage
+    live.push_back(std::move(*attachment));
+  }
+  BERTH_FAULT_POINT("runtime.network_gc");
+  if (auto collected = core.options.network->Gc(live, base::Deadline::After(kGcNs)); !collected.ok()) {
+    base::LogWarning("CNI GC failed", {{"error", collected}});
+  }
 }
 
 void RetryOrphanedNetworks(Core& core, std::int64_t gap_ns) {

@@ -216,6 +216,8 @@ absl::Status Recover(Core& core) {
     });
   }
   for (auto& thread : threads) thread.join();
+  // Before anything is served: an attachment that is being made now would look like garbage.
+  if (core.options.store->quarantined().empty()) CollectNetworkGarbage(core);
   core.executor.Submit([&core] { RetryOrphanedNetworks(core, kFirstGapNs); });
   if (!pods.empty())
     base::LogInfo("recovered", {{"pods", static_cast<std::uint64_t>(pods.size())},

@@ -211,5 +211,20 @@ TEST(Resources, TheScoreForTheOomKillerIsWrittenAndClampedToWhatIsPermitted) {
   EXPECT_TRUE(got == -997 || got == ours) << got;
 }
 
+TEST(Resources, ALimitThatTheKernelRefusesLeavesNoCgroupAndTheNextAttemptHasItsLimits) {
+  BERTH_NEEDS_OWN_DAEMON();
+  cri::PodSandboxConfig config = PodConfig();
+  config.mutable_linux()->mutable_resources()->set_cpu_period(100000);
+  config.mutable_linux()->mutable_resources()->set_cpu_quota(10);  // the kernel's least is 1000
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = config;
+  EXPECT_FALSE(Cri().RunPodSandbox(request).ok());
+  EXPECT_FALSE(MemoryCgroupExists(config.linux().cgroup_parent()));
+  config.mutable_linux()->clear_resources();
+  const Pod pod(config);
+  const Container container = Container::Run(pod, WithMemory(Server(), 50 * kMiB));
+  EXPECT_THAT(MemoryLimit(pod.cgroup()), Optional(Eq(50 * kMiB)));
+}
+
 }  // namespace
 }  // namespace berth::e2e
