@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The end of cgroups, their rules and their children, asked of the kernel: killing, freezing, removing (cgroup_real_test.cc says how).
+// The end of cgroups, their rules and their children, asked of the kernel: killing, freezing, removing
+// (cgroup_real_test.cc says how).
 #include "cgroupfs/testing/real_fixture.h"
 #include "gmock/gmock.h"
 
@@ -98,7 +99,11 @@ TEST_P(CgroupRealTest, AnExecsChildHasNoMemoryCgroupOfItsOwn) {
   ASSERT_TRUE(exec.ok());
   auto made = (*exec)->Create();
   ASSERT_TRUE(made.ok()) << made.error().Message();
-  EXPECT_NE(::access((host_->MemoryDir(root_ + "/container/exec-1") + "/" + (IsV1() ? "memory.usage_in_bytes" : "memory.max")).c_str(), F_OK), 0);
+  EXPECT_NE(::access((host_->MemoryDir(root_ + "/container/exec-1") + "/" +
+                      (IsV1() ? "memory.usage_in_bytes" : "memory.max"))
+                         .c_str(),
+                     F_OK),
+            0);
   Process process(**exec);
   ASSERT_TRUE(process.is_ready());
   auto killed = (*exec)->KillAll(Deadline::After(5 * base::kSecondNs));
@@ -129,7 +134,8 @@ TEST_P(CgroupRealTest, CpusetsAreInheritedOnV1AndListsOutsideTheParentAreRefused
 }
 
 TEST_P(CgroupRealTest, AParentWithProcessesOfItsOwnIsNamedOnV2) {
-  if (IsV1()) GTEST_SKIP() << "the rule of no internal processes is cgroup v2's; this host's controllers are on v1";
+  if (IsV1())
+    GTEST_SKIP() << "the rule of no internal processes is cgroup v2's; this host's controllers are on v1";
   auto parent = Made("parent");
   const Process process(*parent);
   ASSERT_TRUE(process.is_ready());

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks this host's kernel, in a sub-tree of its own: /berth-test-cgroupfs-<pid>. Runs on v1 and on v2; what only one of them has is
-// skipped on the other with a sentence. On a hybrid host all runs a second time on its v2 tree, as if that were all there is: the
-// controllers are missing there, but the rules of the tree, freezing and killing are the real ones.
+// Asks this host's kernel, in a sub-tree of its own: /berth-test-cgroupfs-<pid>. Runs on v1 and on v2; what
+// only one of them has is skipped on the other with a sentence. On a hybrid host all runs a second time on
+// its v2 tree, as if that were all there is: the controllers are missing there, but the rules of the tree,
+// freezing and killing are the real ones.
 #include "cgroupfs/testing/real_fixture.h"
 #include "gmock/gmock.h"
 

@@ -14,12 +14,14 @@ namespace {
 base::Error Invalid(std::string what) { return base::SyscallFailed(EINVAL, std::move(what)); }
 
 base::Result<void> Limit(const std::optional<std::int64_t>& value, std::string_view name) {
-  if (value && *value < kUnlimited) return Invalid(std::string(name) + " " + std::to_string(*value) + " is negative");
+  if (value && *value < kUnlimited)
+    return Invalid(std::string(name) + " " + std::to_string(*value) + " is negative");
   return {};
 }
 
 base::Result<void> List(const std::string& value, std::string_view name) {
-  if (!value.empty() && !IsCpuList(value)) return Invalid(std::string(name) + " '" + value + "' is no list like '0-3,6'");
+  if (!value.empty() && !IsCpuList(value))
+    return Invalid(std::string(name) + " '" + value + "' is no list like '0-3,6'");
   return {};
 }
 
@@ -48,12 +50,14 @@ std::int64_t SharesFromWeight(std::uint64_t weight) {
 base::Result<std::int64_t> SwapAlone(std::int64_t memory, std::int64_t memory_and_swap) {
   if (memory_and_swap == kUnlimited) return kUnlimited;
   if (memory == kUnlimited) {
-    return Invalid("memory and swap together are limited to " + BytesText(static_cast<std::uint64_t>(memory_and_swap)) +
+    return Invalid("memory and swap together are limited to " +
+                   BytesText(static_cast<std::uint64_t>(memory_and_swap)) +
                    ", but memory alone is not limited");
   }
   if (memory_and_swap < memory) {
-    return Invalid("limit of memory and swap together, " + BytesText(static_cast<std::uint64_t>(memory_and_swap)) +
-                   ", is below the memory limit, " + BytesText(static_cast<std::uint64_t>(memory)));
+    return Invalid("limit of memory and swap together, " +
+                   BytesText(static_cast<std::uint64_t>(memory_and_swap)) + ", is below the memory limit, " +
+                   BytesText(static_cast<std::uint64_t>(memory)));
   }
   return memory_and_swap - memory;
 }
@@ -65,8 +69,9 @@ std::int64_t MemoryAndSwap(std::int64_t memory, std::int64_t swap_alone) {
 std::string MaxOrNumber(std::int64_t value) { return value == kUnlimited ? "max" : std::to_string(value); }
 
 Resources WithoutZeros(Resources resources) {
-  for (auto* value : {&resources.cpu_shares, &resources.cpu_quota_us, &resources.cpu_period_us, &resources.memory_limit_bytes,
-                      &resources.memory_swap_limit_bytes, &resources.pids_limit}) {
+  for (auto* value :
+       {&resources.cpu_shares, &resources.cpu_quota_us, &resources.cpu_period_us,
+        &resources.memory_limit_bytes, &resources.memory_swap_limit_bytes, &resources.pids_limit}) {
     if (*value == 0) value->reset();
   }
   return resources;
@@ -78,10 +83,12 @@ base::Result<void> ValidateResources(const Resources& resources) {
   }
   // tg_set_cfs_bandwidth: 1 ms is the least of both, 1 s the most of a period.
   if (resources.cpu_quota_us && *resources.cpu_quota_us != kUnlimited && *resources.cpu_quota_us < 1000) {
-    return Invalid("cpu quota of " + std::to_string(*resources.cpu_quota_us) + " us is below the kernel's least of 1000 us");
+    return Invalid("cpu quota of " + std::to_string(*resources.cpu_quota_us) +
+                   " us is below the kernel's least of 1000 us");
   }
   if (resources.cpu_period_us && (*resources.cpu_period_us < 1000 || *resources.cpu_period_us > 1000000)) {
-    return Invalid("cpu period of " + std::to_string(*resources.cpu_period_us) + " us is not between 1000 and 1000000 us");
+    return Invalid("cpu period of " + std::to_string(*resources.cpu_period_us) +
+                   " us is not between 1000 and 1000000 us");
   }
   if (auto ok = Limit(resources.memory_limit_bytes, "memory limit"); !ok) return ok;
   if (auto ok = Limit(resources.memory_swap_limit_bytes, "limit of memory and swap together"); !ok) return ok;

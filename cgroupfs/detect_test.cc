@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Detection and plain use on fake trees in real directories: the path prefix, and SystemKernel's reading and writing.
+// Detection and plain use on fake trees in real directories: the path prefix, and SystemKernel's reading and
+// writing.
 #include <unistd.h>
 
 #include <cerrno>
@@ -57,7 +58,8 @@ TEST_F(DetectTest, AV1HostWithControllersMountedTogether) {
   auto cgroup = (*host)->At("/c");
   ASSERT_TRUE(cgroup.ok());
   EXPECT_TRUE((*cgroup)->Exists());
-  EXPECT_THAT((*cgroup)->ProcsFiles(), ::testing::Contains(root_ + "/sys/fs/cgroup/cpu,cpuacct/c/cgroup.procs"));
+  EXPECT_THAT((*cgroup)->ProcsFiles(),
+              ::testing::Contains(root_ + "/sys/fs/cgroup/cpu,cpuacct/c/cgroup.procs"));
   Resources resources;
   resources.cpu_shares = 2;
   resources.hugepage_limits = {{"2MB", 0}};
@@ -88,7 +90,11 @@ TEST_F(DetectTest, WaitingForALineEndsWhenItIsThereAndAtTheDeadline) {
   Put("/events", "populated 1\nfrozen 0\n");
   SystemKernel kernel;
   EXPECT_TRUE(kernel.AwaitLine(root_ + "/events", "populated 1", base::Deadline::Never()).ok());
-  EXPECT_EQ(kernel.AwaitLine(root_ + "/events", "populated 0", base::Deadline::After(20 * base::kMillisecondNs)).error().err, ETIMEDOUT);
+  EXPECT_EQ(
+      kernel.AwaitLine(root_ + "/events", "populated 0", base::Deadline::After(20 * base::kMillisecondNs))
+          .error()
+          .err,
+      ETIMEDOUT);
   EXPECT_EQ(kernel.AwaitLine(root_ + "/none", "populated 0", base::Deadline::Never()).error().err, ENOENT);
 }
 

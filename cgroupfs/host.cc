@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cgroupfs/v1/host.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -8,7 +10,6 @@
 #include "cgroupfs/kernel.h"
 #include "cgroupfs/mounts.h"
 #include "cgroupfs/text.h"
-#include "cgroupfs/v1/host.h"
 #include "cgroupfs/v2/host.h"
 
 namespace berth::cgroupfs {
@@ -23,8 +24,8 @@ Result<Layout> DetectLayout(const Kernel& kernel, const std::string& root) {
   return LayoutOf(ParseMounts(*text));
 }
 
-// The page sizes that this kernel has (Documentation/admin-guide/mm/hugetlbpage.rst). The controller has files for exactly these; on
-// v2 its root shows none.
+// The page sizes that this kernel has (Documentation/admin-guide/mm/hugetlbpage.rst). The controller has
+// files for exactly these; on v2 its root shows none.
 std::vector<std::string> PageSizes(const Kernel& kernel, const std::string& root) {
   std::vector<std::string> sizes;
   auto names = kernel.SubDirs(root + "/sys/kernel/mm/hugepages");
@@ -54,14 +55,18 @@ Result<std::shared_ptr<const Host>> DetectWith(std::shared_ptr<Kernel> kernel, c
     return v2::MakeHost(kernel, root + layout.unified, std::move(unified_controllers),
                         hugetlb ? PageSizes(*kernel, root) : std::vector<std::string>());
   }
-  const bool little = std::all_of(unified_controllers.begin(), unified_controllers.end(), [](const auto& name) { return name == "hugetlb"; });
+  const bool little = std::all_of(unified_controllers.begin(), unified_controllers.end(),
+                                  [](const auto& name) { return name == "hugetlb"; });
   std::string hide = little ? layout.unified : "";
   for (auto& hierarchy : layout.hierarchies) hierarchy.mount = root + hierarchy.mount;
   if (!layout.unified.empty()) layout.unified = root + layout.unified;
   const bool hugetlb = layout.Find("hugetlb") != nullptr;
-  return v1::MakeHost(kernel, std::move(layout), std::move(hide), hugetlb ? PageSizes(*kernel, root) : std::vector<std::string>());
+  return v1::MakeHost(kernel, std::move(layout), std::move(hide),
+                      hugetlb ? PageSizes(*kernel, root) : std::vector<std::string>());
 }
 
-Result<std::shared_ptr<const Host>> Host::Detect(const std::string& root) { return DetectWith(std::make_shared<SystemKernel>(), root); }
+Result<std::shared_ptr<const Host>> Host::Detect(const std::string& root) {
+  return DetectWith(std::make_shared<SystemKernel>(), root);
+}
 
 }  // namespace berth::cgroupfs

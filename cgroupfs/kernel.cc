@@ -34,10 +34,13 @@ struct DirCloser {
 
 }  // namespace
 
-Result<std::string> SystemKernel::Read(const std::string& file) const { return base::ReadFileAt(AT_FDCWD, file, kReadCap); }
+Result<std::string> SystemKernel::Read(const std::string& file) const {
+  return base::ReadFileAt(AT_FDCWD, file, kReadCap);
+}
 
 Result<void> SystemKernel::Write(const std::string& file, std::string_view value) {
-  if (BERTH_FAULT_FAILS("cgroupfs.write")) return base::SyscallFailed(EIO, "write to '" + file + "' (fault point)");
+  if (BERTH_FAULT_FAILS("cgroupfs.write"))
+    return base::SyscallFailed(EIO, "write to '" + file + "' (fault point)");
   // O_TRUNC changes nothing for the kernel's files and makes plain files of a test tree hold just the value.
   auto fd = base::OpenAt(AT_FDCWD, file, O_WRONLY | O_TRUNC);
   if (!fd) return fd.TakeError();
@@ -50,14 +53,16 @@ Result<void> SystemKernel::Write(const std::string& file, std::string_view value
     const int err = errno;
     return base::SyscallFailed(err, "write '" + std::string(value) + "' to '" + file + "'");
   }
-  if (static_cast<std::size_t>(put) != data.size()) return base::SyscallFailed(EIO, "short write to '" + file + "'");
+  if (static_cast<std::size_t>(put) != data.size())
+    return base::SyscallFailed(EIO, "short write to '" + file + "'");
   return {};
 }
 
 bool SystemKernel::Exists(const std::string& path) const { return base::Exists(path); }
 
 Result<void> SystemKernel::MakeDir(const std::string& dir) {
-  if (BERTH_FAULT_FAILS("cgroupfs.mkdir")) return base::SyscallFailed(EIO, "create cgroup '" + dir + "' (fault point)");
+  if (BERTH_FAULT_FAILS("cgroupfs.mkdir"))
+    return base::SyscallFailed(EIO, "create cgroup '" + dir + "' (fault point)");
   if (::mkdir(dir.c_str(), 0755) != 0) {
     const int err = errno;
     return base::SyscallFailed(err, "create cgroup '" + dir + "'");
@@ -66,7 +71,8 @@ Result<void> SystemKernel::MakeDir(const std::string& dir) {
 }
 
 Result<void> SystemKernel::RemoveDir(const std::string& dir) {
-  if (BERTH_FAULT_FAILS("cgroupfs.rmdir")) return base::SyscallFailed(EIO, "remove cgroup '" + dir + "' (fault point)");
+  if (BERTH_FAULT_FAILS("cgroupfs.rmdir"))
+    return base::SyscallFailed(EIO, "remove cgroup '" + dir + "' (fault point)");
   if (::rmdir(dir.c_str()) != 0) {
     const int err = errno;
     return base::SyscallFailed(err, "remove cgroup '" + dir + "'");
@@ -88,7 +94,8 @@ Result<std::vector<std::string>> SystemKernel::SubDirs(const std::string& dir) c
     errno = 0;
     const dirent* entry = ::readdir(stream.get());
     if (entry == nullptr) break;
-    if (entry->d_type != DT_DIR) continue;  // cgroup file systems tell the type; links (cpu → cpu,cpuacct) are none
+    if (entry->d_type != DT_DIR)
+      continue;  // cgroup file systems tell the type; links (cpu → cpu,cpuacct) are none
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") names.emplace_back(name);
   }
@@ -97,7 +104,8 @@ Result<std::vector<std::string>> SystemKernel::SubDirs(const std::string& dir) c
   return names;
 }
 
-Result<void> SystemKernel::AwaitLine(const std::string& file, std::string_view line, base::Deadline deadline) const {
+Result<void> SystemKernel::AwaitLine(const std::string& file, std::string_view line,
+                                     base::Deadline deadline) const {
   auto fd = base::OpenAt(AT_FDCWD, file, O_RDONLY);
   if (!fd) return fd.TakeError();
   for (;;) {
@@ -108,9 +116,10 @@ Result<void> SystemKernel::AwaitLine(const std::string& file, std::string_view l
       return base::SyscallFailed(err, "read '" + file + "'");
     }
     if (got > 0 && HasLine(std::string_view(buffer, static_cast<std::size_t>(got)), line)) return {};
-    if (deadline.Passed()) return base::SyscallFailed(ETIMEDOUT, "wait for '" + std::string(line) + "' in '" + file + "'");
-    // kernfs wakes at most every 10 ms and a wake-up between read and poll is kept (it compares event numbers), so this
-    // needs no period of its own; one second is a belt for kernels that lose one.
+    if (deadline.Passed())
+      return base::SyscallFailed(ETIMEDOUT, "wait for '" + std::string(line) + "' in '" + file + "'");
+    // kernfs wakes at most every 10 ms and a wake-up between read and poll is kept (it compares event
+    // numbers), so this needs no period of its own; one second is a belt for kernels that lose one.
     pollfd event{fd->get(), POLLPRI, 0};
     const int left = deadline.PollMs();
     (void)::poll(&event, 1, left < 0 ? 1000 : std::min(left, 1000));
@@ -120,15 +129,20 @@ Result<void> SystemKernel::AwaitLine(const std::string& file, std::string_view l
 void SystemKernel::Kill(const std::vector<pid_t>& pids, const std::function<std::vector<pid_t>()>& list) {
   BERTH_FAULT_POINT("cgroupfs.kill");
   std::vector<std::pair<pid_t, base::UniqueFd>> held;
-  std::vector<pid_t> unheld;  // out of descriptors: better an unverified signal to a pid just listed than a survivor
+  std::vector<pid_t>
+      unheld;  // out of descriptors: better an unverified signal to a pid just listed than a survivor
   for (const pid_t pid : pids) {
     auto pidfd = base::PidfdOpen(pid);
-    if (pidfd) held.emplace_back(pid, std::move(*pidfd));
-    else if (!base::IsGone(pidfd.error().err)) unheld.push_back(pid);
+    if (pidfd)
+      held.emplace_back(pid, std::move(*pidfd));
+    else if (!base::IsGone(pidfd.error().err))
+      unheld.push_back(pid);
     // A thread that leads no process (EINVAL) cannot be held; its process is in the list too.
   }
   const std::vector<pid_t> still = list();
-  const auto is_member = [&still](pid_t pid) { return std::find(still.begin(), still.end(), pid) != still.end(); };
+  const auto is_member = [&still](pid_t pid) {
+    return std::find(still.begin(), still.end(), pid) != still.end();
+  };
   for (const auto& [pid, pidfd] : held) {
     if (is_member(pid)) (void)base::PidfdSignal(pidfd.get(), SIGKILL);
   }

@@ -15,7 +15,8 @@ constexpr int kWaitRounds = 10;
 
 }  // namespace
 
-base::Result<void> KillLoop(Kernel& kernel, const std::string& path, const KillSteps& steps, base::Deadline deadline) {
+base::Result<void> KillLoop(Kernel& kernel, const std::string& path, const KillSteps& steps,
+                            base::Deadline deadline) {
   std::vector<pid_t> signalled;
   std::int64_t pause = base::kMillisecondNs;
   for (int round = 0;; ++round) {
@@ -27,9 +28,11 @@ base::Result<void> KillLoop(Kernel& kernel, const std::string& path, const KillS
       return base::SyscallFailed(EBUSY, "kill cgroup '" + path + "': this very process is in it");
     }
     if (round > 0 && deadline.Passed()) {
-      return base::SyscallFailed(ETIMEDOUT, "kill cgroup '" + path + "': processes " + PidsText(*pids) + " do not die");
+      return base::SyscallFailed(ETIMEDOUT,
+                                 "kill cgroup '" + path + "': processes " + PidsText(*pids) + " do not die");
     }
-    if (round % kWaitRounds == 0 || !std::includes(signalled.begin(), signalled.end(), pids->begin(), pids->end())) {
+    if (round % kWaitRounds == 0 ||
+        !std::includes(signalled.begin(), signalled.end(), pids->begin(), pids->end())) {
       if (steps.freeze) steps.freeze();
       const auto list = [&steps] {
         auto now = steps.list();

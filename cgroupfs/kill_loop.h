@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Killing a cgroup without cgroup.kill: freeze, so that nobody forks; SIGKILL to all; thaw, so that they die; list again.
+// Killing a cgroup without cgroup.kill: freeze, so that nobody forks; SIGKILL to all; thaw, so that they die;
+// list again.
 #pragma once
 
 #include <functional>
@@ -20,8 +21,9 @@ struct KillSteps {
   std::function<void()> thaw;
 };
 
-// Returns when `list` is empty. ETIMEDOUT with the pids left at the deadline, but never before one round was done.
-// EBUSY when the caller itself is among them.
-base::Result<void> KillLoop(Kernel& kernel, const std::string& path, const KillSteps& steps, base::Deadline deadline);
+// Returns when `list` is empty. ETIMEDOUT with the pids left at the deadline, but never before one round was
+// done. EBUSY when the caller itself is among them.
+base::Result<void> KillLoop(Kernel& kernel, const std::string& path, const KillSteps& steps,
+                            base::Deadline deadline);
 
 }  // namespace berth::cgroupfs

@@ -10,10 +10,11 @@
 namespace berth::cgroupfs {
 namespace {
 
-// Every controller that v1 ever had (cgroups(7)); other words among the options are options ("rw", "xattr", "clone_children").
-constexpr std::array<std::string_view, 15> kControllers = {"cpu",     "cpuacct",  "cpuset",  "memory", "devices",
-                                                           "freezer", "blkio",    "pids",    "hugetlb", "net_cls",
-                                                           "net_prio", "perf_event", "rdma", "misc",   "debug"};
+// Every controller that v1 ever had (cgroups(7)); other words among the options are options ("rw", "xattr",
+// "clone_children").
+constexpr std::array<std::string_view, 15> kControllers = {
+    "cpu",     "cpuacct", "cpuset",   "memory",     "devices", "freezer", "blkio", "pids",
+    "hugetlb", "net_cls", "net_prio", "perf_event", "rdma",    "misc",    "debug"};
 
 bool IsController(std::string_view word) {
   return std::find(kControllers.begin(), kControllers.end(), word) != kControllers.end();
@@ -44,7 +45,8 @@ std::string Unescape(std::string_view text) {
   return plain;
 }
 
-void Add(std::vector<CgroupMount>& mounts, std::string_view place, std::string_view type, std::string_view options) {
+void Add(std::vector<CgroupMount>& mounts, std::string_view place, std::string_view type,
+         std::string_view options) {
   CgroupMount mount{Unescape(place), type == "cgroup2", SplitCommas(options)};
   std::erase_if(mounts, [&](const CgroupMount& earlier) { return earlier.mount == mount.mount; });
   if (type == "cgroup" || type == "cgroup2") mounts.push_back(std::move(mount));
@@ -109,10 +111,13 @@ base::Result<Layout> LayoutOf(const std::vector<CgroupMount>& mounts) {
       if (IsController(option)) v1_controllers = true;
     }
     if (hierarchy.controllers.empty()) continue;
-    const auto same = std::find_if(layout.hierarchies.begin(), layout.hierarchies.end(),
-                                   [&](const Hierarchy& other) { return other.Has(hierarchy.controllers.front()); });
-    if (same == layout.hierarchies.end()) layout.hierarchies.push_back(hierarchy);
-    else if (IsBetter(hierarchy.mount, same->mount)) *same = hierarchy;
+    const auto same =
+        std::find_if(layout.hierarchies.begin(), layout.hierarchies.end(),
+                     [&](const Hierarchy& other) { return other.Has(hierarchy.controllers.front()); });
+    if (same == layout.hierarchies.end())
+      layout.hierarchies.push_back(hierarchy);
+    else if (IsBetter(hierarchy.mount, same->mount))
+      *same = hierarchy;
   }
   if (v1_controllers) {
     layout.version = Version::kV1;

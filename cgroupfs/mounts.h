@@ -11,7 +11,8 @@
 
 namespace berth::cgroupfs {
 
-// One mounted v1 hierarchy: "cpu,cpuacct" together on most hosts, each alone on some; "name=systemd" has no controller.
+// One mounted v1 hierarchy: "cpu,cpuacct" together on most hosts, each alone on some; "name=systemd" has no
+// controller.
 struct Hierarchy {
   std::string mount;
   std::vector<std::string> controllers;  // names as in the mount's options, named hierarchies as "name=…"

@@ -17,7 +17,8 @@ base::Result<void> ValidatePath(std::string_view path) {
   if (path == "/") return {};
   if (path.size() > 3500) return Invalid(path.substr(0, 100), "is too long");
   for (const char c : path) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return Invalid("", "has a control character in it");
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      return Invalid("", "has a control character in it");
   }
   for (std::size_t at = 1; at <= path.size();) {
     auto end = path.find('/', at);

@@ -10,7 +10,8 @@
 
 namespace berth::cgroupfs {
 
-// "/" or "/a/b": no empty part, no "." or "..", no control characters, parts of at most 255 bytes. EINVAL with a sentence.
+// "/" or "/a/b": no empty part, no "." or "..", no control characters, parts of at most 255 bytes. EINVAL
+// with a sentence.
 base::Result<void> ValidatePath(std::string_view path);
 // "/a/b" → {"", "/a", "/a/b"}: what is appended to a mount point on the way down, the root first.
 std::vector<std::string> StepsDown(std::string_view path);

@@ -16,8 +16,8 @@ namespace berth::cgroupfs {
 
 // Without white space at both ends.
 std::string_view Trim(std::string_view text);
-std::vector<std::string_view> SplitLines(std::string_view text);   // without empty ones
-std::vector<std::string_view> SplitWords(std::string_view line);   // by blanks
+std::vector<std::string_view> SplitLines(std::string_view text);  // without empty ones
+std::vector<std::string_view> SplitWords(std::string_view line);  // by blanks
 bool HasLine(std::string_view text, std::string_view line);
 
 // A whole decimal number and nothing else but white space around it.
@@ -29,11 +29,13 @@ std::optional<std::int64_t> ParseMaxOrNumber(std::string_view text);
 std::optional<std::uint64_t> ParseKeyed(std::string_view text, std::string_view key);
 // cgroup.procs. Zeros (processes outside our pid namespace) are left out.
 std::vector<pid_t> ParsePids(std::string_view text);
-// cpu.pressure and the like (Documentation/accounting/psi.rst). cpu.pressure of kernels before 5.13 has no "full" line.
+// cpu.pressure and the like (Documentation/accounting/psi.rst). cpu.pressure of kernels before 5.13 has no
+// "full" line.
 std::optional<Psi> ParsePsi(std::string_view text);
 // "0-2,5": ranges of a cpuset list in ascending order of appearance; nullopt when it is no such list.
 bool IsCpuList(std::string_view text);
-// "hugepages-2048kB" → "2MB", as the kernel spells it in hugetlb's file names (mem_fmt: the largest unit that is not exceeded).
+// "hugepages-2048kB" → "2MB", as the kernel spells it in hugetlb's file names (mem_fmt: the largest unit that
+// is not exceeded).
 std::optional<std::string> HugepageSizeFromDir(std::string_view name);
 
 // 52428800 → "50.0 MiB (52428800 bytes)"

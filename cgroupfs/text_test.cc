@@ -24,7 +24,8 @@ using ::testing::IsEmpty;
 TEST(TextTest, NumbersAreWholeOrNothing) {
   EXPECT_EQ(ParseNumber("42\n"), 42u);
   EXPECT_EQ(ParseNumber("18446744073709551615"), 18446744073709551615u);
-  for (const char* text : {"", "\n", "4 2", "42x", "-1", "max", "18446744073709551616"}) EXPECT_FALSE(ParseNumber(text)) << text;
+  for (const char* text : {"", "\n", "4 2", "42x", "-1", "max", "18446744073709551616"})
+    EXPECT_FALSE(ParseNumber(text)) << text;
   EXPECT_EQ(ParseSigned("-1\n"), -1);
   EXPECT_EQ(ParseMaxOrNumber("max\n"), kUnlimited);
   EXPECT_EQ(ParseMaxOrNumber("18446744073709551615"), kUnlimited);
@@ -46,7 +47,9 @@ TEST(TextTest, PidsOfOtherNamespacesAreLeftOut) {
 }
 
 TEST(TextTest, PressureIsReadWithAndWithoutTheFullLine) {
-  const auto psi = ParsePsi("some avg10=1.50 avg60=0.07 avg300=12.00 total=123456\nfull avg10=0.25 avg60=0.00 avg300=0.00 total=99\n");
+  const auto psi = ParsePsi(
+      "some avg10=1.50 avg60=0.07 avg300=12.00 total=123456\nfull avg10=0.25 avg60=0.00 avg300=0.00 "
+      "total=99\n");
   ASSERT_TRUE(psi.has_value());
   EXPECT_DOUBLE_EQ(psi->some.avg10, 1.5);
   EXPECT_DOUBLE_EQ(psi->some.avg60, 0.07);
@@ -61,7 +64,8 @@ TEST(TextTest, PressureIsReadWithAndWithoutTheFullLine) {
 
 TEST(TextTest, CpuListsAreRangesAndNumbers) {
   for (const char* good : {"0", "0-3", "0,2-4,7", "10-10"}) EXPECT_TRUE(IsCpuList(good)) << good;
-  for (const char* bad : {"", "a", "0-", "-1", "3-1", "0,,1", "0 1", "0-3\n", "0-1-2", "9999999"}) EXPECT_FALSE(IsCpuList(bad)) << bad;
+  for (const char* bad : {"", "a", "0-", "-1", "3-1", "0,,1", "0 1", "0-3\n", "0-1-2", "9999999"})
+    EXPECT_FALSE(IsCpuList(bad)) << bad;
 }
 
 TEST(TextTest, PageSizesAreSpelledAsTheKernelDoes) {
@@ -73,7 +77,8 @@ TEST(TextTest, PageSizesAreSpelledAsTheKernelDoes) {
 }
 
 TEST(PathTest, OnlyPlainAbsolutePathsAreTaken) {
-  for (const char* good : {"/", "/kubepods", "/kubepods/burstable/pod1-2_3.4", "/a b"}) EXPECT_TRUE(ValidatePath(good).ok()) << good;
+  for (const char* good : {"/", "/kubepods", "/kubepods/burstable/pod1-2_3.4", "/a b"})
+    EXPECT_TRUE(ValidatePath(good).ok()) << good;
   for (const char* bad : {"", "a", "a/b", "//", "/a/", "/a//b", "/..", "/a/../b", "/./a", "/a/.", "/a\nb"}) {
     const auto refused = ValidatePath(bad);
     EXPECT_FALSE(refused.ok()) << bad;
@@ -92,9 +97,9 @@ TEST(ConvertTest, SharesBecomeWeightsOnTheCurveThatKubeletUses) {
   EXPECT_EQ(WeightFromShares(1024), 100u);
   EXPECT_EQ(WeightFromShares(262144), 10000u);
   EXPECT_EQ(WeightFromShares(1000000), 10000u);
-  EXPECT_EQ(WeightFromShares(102), 17u);   // 100m
-  EXPECT_EQ(WeightFromShares(512), 59u);   // 500m
-  EXPECT_EQ(WeightFromShares(4096), 303u); // 4 cpus
+  EXPECT_EQ(WeightFromShares(102), 17u);    // 100m
+  EXPECT_EQ(WeightFromShares(512), 59u);    // 500m
+  EXPECT_EQ(WeightFromShares(4096), 303u);  // 4 cpus
 }
 
 TEST(ConvertTest, EveryWeightComesBackFromItsShares) {
@@ -141,8 +146,8 @@ TEST(UnifiedTest, KeysAreFilesOfControllersAndNothingElse) {
   for (const char* good : {"memory.high", "memory.oom.group", "hugetlb.2MB.max", "cpu.weight.nice"}) {
     EXPECT_TRUE(ValidateUnified({{good, "1"}}).ok()) << good;
   }
-  for (const char* bad : {"", "memory", ".memory", "memory.", "memory..high", "../memory.high", "a/memory.max", "memory.max\n", "memory max.x",
-                          "cgroup.procs", "cgroup.kill"}) {
+  for (const char* bad : {"", "memory", ".memory", "memory.", "memory..high", "../memory.high",
+                          "a/memory.max", "memory.max\n", "memory max.x", "cgroup.procs", "cgroup.kill"}) {
     EXPECT_FALSE(ValidateUnified({{bad, "1"}}).ok()) << bad;
   }
   EXPECT_FALSE(ValidateUnified({{"memory.high", "1\n2"}}).ok());
@@ -167,20 +172,20 @@ TEST(MountsTest, ControllersMountedTogetherOrAloneAreFoundAndMemoryComesLast) {
 }
 
 TEST(MountsTest, TheUsualPlaceWinsAndAHiddenMountIsGone) {
-  const auto layout = LayoutOf(ParseMountinfo(
-      "32 31 0:29 / /other/memory rw - cgroup cgroup rw,memory\n"
-      "33 31 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-      "34 31 0:30 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
-      "35 31 0:31 / /sys/fs/cgroup/pids rw - tmpfs tmpfs rw\n"));
+  const auto layout =
+      LayoutOf(ParseMountinfo("32 31 0:29 / /other/memory rw - cgroup cgroup rw,memory\n"
+                              "33 31 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+                              "34 31 0:30 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
+                              "35 31 0:31 / /sys/fs/cgroup/pids rw - tmpfs tmpfs rw\n"));
   ASSERT_TRUE(layout.ok());
   EXPECT_EQ(layout->MountOf("memory"), "/sys/fs/cgroup/memory");
   EXPECT_EQ(layout->MountOf("pids"), "");
 }
 
 TEST(MountsTest, OneCgroup2MountIsV2AlsoBesideANamedHierarchy) {
-  const auto layout = LayoutOf(ParseMounts(
-      "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"
-      "cgroup /sys/fs/cgroup/my\\040systemd cgroup rw,name=systemd 0 0\n"));
+  const auto layout =
+      LayoutOf(ParseMounts("cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"
+                           "cgroup /sys/fs/cgroup/my\\040systemd cgroup rw,name=systemd 0 0\n"));
   ASSERT_TRUE(layout.ok());
   EXPECT_EQ(layout->version, Version::kV2);
   EXPECT_EQ(layout->unified, "/sys/fs/cgroup");
@@ -195,7 +200,8 @@ TEST(MountsTest, NoCgroupsAtAllIsAnErrorWithARemedy) {
 
 TEST(StatTextTest, V1CountersBecomeNanosecondsAndBytes) {
   CpuStats cpu;
-  v1::ParseCpuStats("123456789\n", "user 3\nsystem 4\n", "nr_periods 5\nnr_throttled 2\nthrottled_time 777\n", 100, cpu);
+  v1::ParseCpuStats("123456789\n", "user 3\nsystem 4\n", "nr_periods 5\nnr_throttled 2\nthrottled_time 777\n",
+                    100, cpu);
   EXPECT_EQ(cpu.usage_ns, 123456789u);
   EXPECT_EQ(cpu.user_ns, 30000000u);
   EXPECT_EQ(cpu.system_ns, 40000000u);
@@ -203,7 +209,10 @@ TEST(StatTextTest, V1CountersBecomeNanosecondsAndBytes) {
   EXPECT_EQ(cpu.throttled_ns, 777u);
   MemoryStats memory;
   memory.usage_bytes = 1000;
-  v1::ParseMemoryStat("rss 1\ninactive_file 2\ntotal_rss 600\ntotal_inactive_file 300\ntotal_pgfault 9\ntotal_pgmajfault 1\ntotal_swap 5\n", memory);
+  v1::ParseMemoryStat(
+      "rss 1\ninactive_file 2\ntotal_rss 600\ntotal_inactive_file 300\ntotal_pgfault 9\ntotal_pgmajfault "
+      "1\ntotal_swap 5\n",
+      memory);
   EXPECT_EQ(memory.working_set_bytes, 700u);
   EXPECT_EQ(memory.rss_bytes, 600u);
   EXPECT_EQ(memory.swap_usage_bytes, 5u);
@@ -215,7 +224,8 @@ TEST(StatTextTest, V1CountersBecomeNanosecondsAndBytes) {
 
 TEST(StatTextTest, V2CountersBecomeNanosecondsAndBytes) {
   CpuStats cpu;
-  v2::ParseCpuStat("usage_usec 10\nuser_usec 6\nsystem_usec 4\nnr_periods 3\nnr_throttled 1\nthrottled_usec 8\n", cpu);
+  v2::ParseCpuStat(
+      "usage_usec 10\nuser_usec 6\nsystem_usec 4\nnr_periods 3\nnr_throttled 1\nthrottled_usec 8\n", cpu);
   EXPECT_EQ(cpu.usage_ns, 10000u);
   EXPECT_EQ(cpu.user_ns, 6000u);
   EXPECT_EQ(cpu.throttled_ns, 8000u);

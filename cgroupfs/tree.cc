@@ -36,14 +36,16 @@ Result<void> Collect(const Kernel& kernel, const std::string& dir, int depth, st
 }
 
 Result<void> RemoveOne(Kernel& kernel, const std::string& dir, base::Deadline deadline) {
-  for (std::int64_t pause = base::kMillisecondNs;; pause = std::min<std::int64_t>(pause * 2, 50 * base::kMillisecondNs)) {
+  for (std::int64_t pause = base::kMillisecondNs;;
+       pause = std::min<std::int64_t>(pause * 2, 50 * base::kMillisecondNs)) {
     auto removed = kernel.RemoveDir(dir);
     if (removed || base::IsGone(removed.error().err)) return {};
     if (removed.error().err != EBUSY) return removed;
     auto pids = ProcessesBelow(kernel, dir);
     if (pids && !pids->empty()) {
       SortUnique(*pids);
-      return base::SyscallFailed(EBUSY, "remove cgroup '" + dir + "': processes " + PidsText(*pids) + " are left in it");
+      return base::SyscallFailed(
+          EBUSY, "remove cgroup '" + dir + "': processes " + PidsText(*pids) + " are left in it");
     }
     // Nobody is listed but the kernel still counts: exiting tasks, or a child that appeared meanwhile.
     auto children = kernel.SubDirs(dir);
@@ -69,16 +71,18 @@ void SortUnique(std::vector<pid_t>& pids) {
   pids.erase(std::unique(pids.begin(), pids.end()), pids.end());
 }
 
-Result<void> MakeDirs(Kernel& kernel, std::string_view mount, std::string_view path, std::vector<std::string>& made,
-                      const DirHook& before_child, const DirHook& after) {
+Result<void> MakeDirs(Kernel& kernel, std::string_view mount, std::string_view path,
+                      std::vector<std::string>& made, const DirHook& before_child, const DirHook& after) {
   const auto steps = StepsDown(path);
   for (std::size_t i = 1; i < steps.size(); ++i) {
     if (before_child) {
       if (auto ready = before_child(std::string(mount) + steps[i - 1]); !ready) return ready;
     }
     const std::string dir = std::string(mount) + steps[i];
-    if (auto created = kernel.MakeDir(dir); created) made.push_back(dir);
-    else if (created.error().err != EEXIST) return created;
+    if (auto created = kernel.MakeDir(dir); created)
+      made.push_back(dir);
+    else if (created.error().err != EEXIST)
+      return created;
     if (after) {
       if (auto ready = after(dir); !ready) return ready;
     }

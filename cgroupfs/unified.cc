@@ -7,7 +7,9 @@
 namespace berth::cgroupfs {
 namespace {
 
-bool IsWordChar(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
+bool IsWordChar(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
@@ -41,8 +43,10 @@ std::string_view ControllerOf(std::string_view key) { return key.substr(0, key.f
 base::Result<void> ValidateUnified(const std::map<std::string, std::string>& unified) {
   for (const auto& [key, value] : unified) {
     const std::string named = "unified key '" + Shown(key) + "'";
-    if (!IsFileName(key)) return base::SyscallFailed(EINVAL, named + " is no file of a controller, like 'memory.high'");
-    if (ControllerOf(key) == "cgroup") return base::SyscallFailed(EINVAL, named + " is no limit: files 'cgroup.*' are not for requests");
+    if (!IsFileName(key))
+      return base::SyscallFailed(EINVAL, named + " is no file of a controller, like 'memory.high'");
+    if (ControllerOf(key) == "cgroup")
+      return base::SyscallFailed(EINVAL, named + " is no limit: files 'cgroup.*' are not for requests");
     if (value.size() > 4000 || std::any_of(value.begin(), value.end(), IsControl)) {
       return base::SyscallFailed(EINVAL, named + " has a value that is not one line of text");
     }

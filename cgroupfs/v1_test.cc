@@ -140,7 +140,8 @@ TEST_F(V1Test, LoweringBelowUseNamesBothNumbersAndPutsEverythingBack) {
   EXPECT_EQ(applied.error().err, EBUSY);
   EXPECT_THAT(applied.error().what, HasSubstr("30.0 MiB (31457280 bytes)"));
   EXPECT_THAT(applied.error().what, HasSubstr("64.0 MiB (67108864 bytes)"));
-  EXPECT_THAT(kernel_->Log(), ElementsAre("cpu.shares=256", "memory.limit_in_bytes=20971520", "memory.limit_in_bytes=104857600", "cpu.shares=512"));
+  EXPECT_THAT(kernel_->Log(), ElementsAre("cpu.shares=256", "memory.limit_in_bytes=20971520",
+                                          "memory.limit_in_bytes=104857600", "cpu.shares=512"));
   EXPECT_EQ(File("pids/c/pids.max"), "10");
 }
 
@@ -169,7 +170,8 @@ TEST_F(V1Test, QuotaAndPeriodPassThroughNoQuota) {
   other.cpu_quota_us = 100000;
   other.cpu_period_us = 200000;
   ASSERT_TRUE(cgroup->Apply(other).ok());
-  EXPECT_THAT(kernel_->Log(), ElementsAre("cpu.cfs_quota_us=-1", "cpu.cfs_period_us=200000", "cpu.cfs_quota_us=100000"));
+  EXPECT_THAT(kernel_->Log(),
+              ElementsAre("cpu.cfs_quota_us=-1", "cpu.cfs_period_us=200000", "cpu.cfs_quota_us=100000"));
   kernel_->ClearLog();
   kernel_->Refuse("cpu.cfs_period_us", EINVAL);
   ASSERT_FALSE(cgroup->Apply(half).ok());
@@ -243,8 +245,8 @@ TEST_F(V1Test, KillingFreezesFirstKillsThenThawsAndGoesOnUntilEmpty) {
   auto killed = cgroup->KillAll(Deadline::Never());
   ASSERT_TRUE(killed.ok()) << killed.error().Message();
   EXPECT_THAT(kernel_->killed, ElementsAre(7, 7, 8));
-  EXPECT_THAT(kernel_->Log(), ElementsAre("freezer.state=FROZEN", "SIGKILL", "freezer.state=THAWED", "freezer.state=FROZEN", "SIGKILL",
-                                          "freezer.state=THAWED"));
+  EXPECT_THAT(kernel_->Log(), ElementsAre("freezer.state=FROZEN", "SIGKILL", "freezer.state=THAWED",
+                                          "freezer.state=FROZEN", "SIGKILL", "freezer.state=THAWED"));
 }
 
 TEST_F(V1Test, WhoDoesNotDieIsNamedAtTheDeadlineAndLeftThawed) {
@@ -269,7 +271,8 @@ TEST_F(V1Test, TasksThatNeverFreezeAreKilledAllTheSame) {
   ASSERT_TRUE(cgroup->KillAll(Deadline::After(50 * base::kMillisecondNs)).ok());
   EXPECT_THAT(kernel_->killed, Contains(7));
   const auto log = kernel_->Log();
-  EXPECT_LT(std::find(log.begin(), log.end(), "SIGKILL"), std::find(log.begin(), log.end(), "freezer.state=THAWED"))
+  EXPECT_LT(std::find(log.begin(), log.end(), "SIGKILL"),
+            std::find(log.begin(), log.end(), "freezer.state=THAWED"))
       << "those that stand still must not run again before the signal";
   EXPECT_EQ(File("freezer/c/freezer.state"), "THAWED");
 }
@@ -321,8 +324,9 @@ TEST_F(V1Test, AnExecsCgroupIsInPidsAndFreezerAlone) {
   auto exec = *host_->ExecAt("/c/exec-1");
   ASSERT_TRUE(*exec->Create());
   EXPECT_TRUE(exec->Exists());
-  EXPECT_THAT(exec->ProcsFiles(), ::testing::UnorderedElementsAre(std::string(kRoot) + "pids/c/exec-1/cgroup.procs",
-                                                                   std::string(kRoot) + "freezer/c/exec-1/cgroup.procs"));
+  EXPECT_THAT(exec->ProcsFiles(),
+              ::testing::UnorderedElementsAre(std::string(kRoot) + "pids/c/exec-1/cgroup.procs",
+                                              std::string(kRoot) + "freezer/c/exec-1/cgroup.procs"));
   EXPECT_FALSE(kernel_->Exists(std::string(kRoot) + "memory/c/exec-1"));
 }
 

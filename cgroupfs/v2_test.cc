@@ -286,7 +286,8 @@ TEST_F(V2Test, StatsWithPressureAndWithout) {
   EXPECT_FALSE(stats->memory.swap_limit_bytes.has_value());
   EXPECT_EQ(stats->pids->current, 3u);
   EXPECT_FALSE(stats->memory_psi.has_value());
-  Put("c/memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=6\n");
+  Put("c/memory.pressure",
+      "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=6\n");
   stats = cgroup->ReadStats();
   EXPECT_EQ(stats->memory_psi->some.total_us, 7u);
   EXPECT_EQ(stats->memory_psi->full.total_us, 6u);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ends all processes of a cgroup from the loop, in small steps that never wait (design.md, rule 6): v2 by cgroup.kill; v1 by freezing,
-// SIGKILL and thawing, listed again until empty. cgroupfs::Cgroup::KillAll waits in place, which the loop must not.
+// Ends all processes of a cgroup from the loop, in small steps that never wait (design.md, rule 6): v2 by
+// cgroup.kill; v1 by freezing, SIGKILL and thawing, listed again until empty. cgroupfs::Cgroup::KillAll waits
+// in place, which the loop must not.
 #pragma once
 
 #include <functional>
@@ -21,12 +22,14 @@ class CgroupKill {
     std::string freezer;  // v1 "freezer.state" directory; "" = none
     std::string unified;  // v2 directory with cgroup.kill; "" = none
   };
-  // `done(left)`: pids that were still there at the deadline; empty when all are gone. Runs from the loop, never from within here.
+  // `done(left)`: pids that were still there at the deadline; empty when all are gone. Runs from the loop,
+  // never from within here.
   static std::shared_ptr<CgroupKill> Start(Loop& loop, Dirs dirs, base::Deadline deadline,
                                            std::function<void(const std::vector<pid_t>&)> done);
 
  private:
-  CgroupKill(Loop& loop, Dirs dirs, base::Deadline deadline, std::function<void(const std::vector<pid_t>&)> done)
+  CgroupKill(Loop& loop, Dirs dirs, base::Deadline deadline,
+             std::function<void(const std::vector<pid_t>&)> done)
       : loop_(loop), dirs_(std::move(dirs)), deadline_(deadline), done_(std::move(done)) {}
   void Freeze(std::shared_ptr<CgroupKill> self);
   void Strike(std::shared_ptr<CgroupKill> self);

@@ -5,9 +5,8 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <string>
-
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "base/fd.h"
 #include "monitor/context.h"
@@ -19,10 +18,13 @@ namespace berth::monitor {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   struct Handlers {
-    std::function<void(const std::shared_ptr<Connection>&, const std::string& type, const nlohmann::json& request, std::vector<base::UniqueFd> fds, Reply reply)> request;
+    std::function<void(const std::shared_ptr<Connection>&, const std::string& type,
+                       const nlohmann::json& request, std::vector<base::UniqueFd> fds, Reply reply)>
+        request;
     std::function<void(const std::shared_ptr<Connection>&)> closed;
   };
-  Connection(Loop& loop, base::UniqueFd fd, Handlers handlers) : loop_(loop), fd_(std::move(fd)), handlers_(std::move(handlers)) {}
+  Connection(Loop& loop, base::UniqueFd fd, Handlers handlers)
+      : loop_(loop), fd_(std::move(fd)), handlers_(std::move(handlers)) {}
   ~Connection();
   base::Result<void> Open();
   void Send(const nlohmann::json& message, std::vector<base::UniqueFd> fds = {});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One container from its start request to its forget: create, arm, start, run, end. Nothing here waits: each step goes on when the
-// child or timer it needs tells the loop.
+// One container from its start request to its forget: create, arm, start, run, end. Nothing here waits: each
+// step goes on when the child or timer it needs tells the loop.
 #pragma once
 
 #include <memory>
@@ -33,8 +33,11 @@ class Container {
   std::optional<ReplyError> Signal(const SignalRequest& request);
   std::optional<ReplyError> Kill(const KillRequest& request);
   std::optional<ReplyError> ReopenLog();
-  void Update(std::optional<std::int64_t> memory_limit_bytes) { request_.memory_limit_bytes = memory_limit_bytes; }
-  // Once exited and cleaned up: nothing refers to it any more and it can be dropped. Runs `then` when that is so; false while it lives.
+  void Update(std::optional<std::int64_t> memory_limit_bytes) {
+    request_.memory_limit_bytes = memory_limit_bytes;
+  }
+  // Once exited and cleaned up: nothing refers to it any more and it can be dropped. Runs `then` when that is
+  // so; false while it lives.
   bool WhenForgettable(std::function<void()> then);
 
   const StartRequest& request() const { return request_; }
@@ -77,7 +80,7 @@ class Container {
   pid_t pid_ = 0;
   std::uint64_t start_ticks_ = 0;
   base::UniqueFd pidfd_;
-  std::int64_t started_at_ = 0;         // wall clock
+  std::int64_t started_at_ = 0;  // wall clock
   std::int64_t started_monotonic_ = 0;
   std::optional<Reaped> ended_;
   std::function<void()> confirm_on_end_;  // it died without execve as far as /proc tells; its reaping decides
@@ -87,9 +90,10 @@ class Container {
   std::vector<std::string> cgroup_procs_;
   std::unique_ptr<RuntimeCall> call_;
   std::optional<ConsoleSocket> console_;
-  base::UniqueFd out_, err_;            // reading ends until the log streams have them; out_ is the master with a terminal
-  base::UniqueFd stdin_;                // writing end while stdin is open
-  std::string early_words_;             // what was on stderr before the command ran: the runtime's
+  base::UniqueFd out_,
+      err_;               // reading ends until the log streams have them; out_ is the master with a terminal
+  base::UniqueFd stdin_;  // writing end while stdin is open
+  std::string early_words_;  // what was on stderr before the command ran: the runtime's
   LogWriter log_;
   LogStreams streams_;
   OomWatch oom_;

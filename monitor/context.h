@@ -3,10 +3,9 @@
 #pragma once
 
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json_fwd.hpp>
 
 #include "base/fd.h"
 #include "cgroupfs/cgroup.h"
@@ -26,7 +25,7 @@ struct Context {
 };
 
 struct ReplyError {
-  std::string code;     // messages.h: kErr…
+  std::string code;  // messages.h: kErr…
   std::string stage;
   std::string message;
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One exec in a container: started by the OCI runtime, reaped by us with its exact status, ended whole on demand.
+// One exec in a container: started by the OCI runtime, reaped by us with its exact status, ended whole on
+// demand.
 #pragma once
 
 #include <memory>

@@ -13,9 +13,12 @@ std::string HumanBytes(std::uint64_t bytes);
 // "2 s", "0.4 s", "3 min 5 s".
 std::string HumanDuration(std::int64_t ns);
 
-// Fills exit_code, reason and message from the facts already in the record (status, times, oom, stop, log_dropped_bytes).
+// Fills exit_code, reason and message from the facts already in the record (status, times, oom, stop,
+// log_dropped_bytes).
 void Explain(ExitRecord& record);
-// For a container that never ran: exit_code, reason StartError, message. `command` is its argv[0], "" when unknown.
-void ExplainStartFailure(ExitRecord& record, const std::string& command, bool out_of_memory, std::optional<std::int64_t> limit_bytes);
+// For a container that never ran: exit_code, reason StartError, message. `command` is its argv[0], "" when
+// unknown.
+void ExplainStartFailure(ExitRecord& record, const std::string& command, bool out_of_memory,
+                         std::optional<std::int64_t> limit_bytes);
 
 }  // namespace berth::monitor

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading JSON that others wrote: a missing or null field keeps its default, a wrong type throws nlohmann's type_error (caught where
-// the text came in).
+// Reading JSON that others wrote: a missing or null field keeps its default, a wrong type throws nlohmann's
+// type_error (caught where the text came in).
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-
-#include <nlohmann/json.hpp>
 
 namespace berth::monitor {
 
@@ -25,7 +24,8 @@ void Write(nlohmann::json& json, const char* key, const std::optional<T>& value)
   if (value) json[key] = *value;
 }
 
-// Text that may hold any bytes (a runtime's words, a comm), made fit for JSON: what is not UTF-8 becomes U+FFFD.
+// Text that may hold any bytes (a runtime's words, a comm), made fit for JSON: what is not UTF-8 becomes
+// U+FFFD.
 inline std::string Dump(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

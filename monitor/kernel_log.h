@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel's memory killer writes to its log, read from /dev/kmsg (Documentation/ABI/testing/dev-kmsg, mm/oom_kill.c).
+// What the kernel's memory killer writes to its log, read from /dev/kmsg (Documentation/ABI/testing/dev-kmsg,
+// mm/oom_kill.c).
 #pragma once
 
 #include <cstdint>
@@ -14,17 +15,17 @@
 namespace berth::monitor {
 
 struct KernelVictim {
-  std::int64_t pid = 0;        // of the initial PID namespace
-  std::string comm;            // hostile text, as the log escapes it
-  std::uint64_t rss_bytes = 0; // anon + file + shmem
-  bool global = false;         // the node's memory, no cgroup's
+  std::int64_t pid = 0;         // of the initial PID namespace
+  std::string comm;             // hostile text, as the log escapes it
+  std::uint64_t rss_bytes = 0;  // anon + file + shmem
+  bool global = false;          // the node's memory, no cgroup's
   // From the line before it, which the kernel limits to ten per five seconds; nullopt when it was not there.
   std::optional<std::string> oom_memcg;   // whose limit
   std::optional<std::string> task_memcg;  // where the victim was
 };
 
-// Pure. Feed it one record as read from /dev/kmsg at a time; records of other facilities than the kernel's are nothing
-// (what a process writes there becomes facility 1, so that nobody can forge a death).
+// Pure. Feed it one record as read from /dev/kmsg at a time; records of other facilities than the kernel's
+// are nothing (what a process writes there becomes facility 1, so that nobody can forge a death).
 class KernelLogParser {
  public:
   std::optional<KernelVictim> Feed(std::string_view record);

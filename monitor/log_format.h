@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes of a container's stream → records of the CRI log: "<RFC3339, ns, UTC> <stream> <P|F> <content>\n". Pure.
+// Bytes of a container's stream → records of the CRI log: "<RFC3339, ns, UTC> <stream> <P|F> <content>\n".
+// Pure.
 #pragma once
 
 #include <cstdint>

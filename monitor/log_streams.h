@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reading ends of a container's stdout and stderr (or its terminal), read from the loop and written to its log.
+// The reading ends of a container's stdout and stderr (or its terminal), read from the loop and written to
+// its log.
 #pragma once
 
 #include <map>
@@ -20,8 +21,8 @@ class LogStreams {
   ~LogStreams();
   // Starts reading `fd`, made non-blocking, as `stream` ("stdout", "stderr").
   base::Result<void> Add(base::UniqueFd fd, const std::string& stream);
-  // Everybody who could write is dead: reads what is left, until the end or until nothing is there (somebody outside may hold the
-  // other end), writes the last line without its newline, and closes.
+  // Everybody who could write is dead: reads what is left, until the end or until nothing is there (somebody
+  // outside may hold the other end), writes the last line without its newline, and closes.
   void DrainAndClose();
 
  private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One container's log file: whole records in one write, reopened between records, never blocking the application because the disk
-// is full (design.md, rule 7): what cannot be written is dropped, counted, and told in the log when it can be written again.
+// One container's log file: whole records in one write, reopened between records, never blocking the
+// application because the disk is full (design.md, rule 7): what cannot be written is dropped, counted, and
+// told in the log when it can be written again.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,11 @@ namespace berth::monitor {
 class LogWriter {
  public:
   // `on_dropped` gets the total each time more was dropped than at the last call.
-  explicit LogWriter(std::function<void(std::uint64_t total)> on_dropped) : on_dropped_(std::move(on_dropped)) {}
+  explicit LogWriter(std::function<void(std::uint64_t total)> on_dropped)
+      : on_dropped_(std::move(on_dropped)) {}
 
-  // Opens (O_APPEND, created 0640) the file; what is no regular file is refused. On failure the one open before stays in use.
+  // Opens (O_APPEND, created 0640) the file; what is no regular file is refused. On failure the one open
+  // before stays in use.
   base::Result<void> Open(const std::string& path);
   base::Result<void> Reopen() { return Open(path_); }
   // `records`: whole records only, `content_bytes` of the application's in them.

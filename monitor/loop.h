@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The monitor's event loop: epoll, timers, posted work. Single-threaded; callbacks may add and remove anything, themselves included.
+// The monitor's event loop: epoll, timers, posted work. Single-threaded; callbacks may add and remove
+// anything, themselves included.
 #pragma once
 
 #include <sys/epoll.h>
@@ -38,7 +39,8 @@ class Loop {
   int WaitMs() const;
 
   base::UniqueFd epoll_;
-  // Events carry a watch's number and not its fd: one closed and opened again within a batch must not get the other's events.
+  // Events carry a watch's number and not its fd: one closed and opened again within a batch must not get the
+  // other's events.
   std::map<std::uint64_t, std::shared_ptr<OnEvents>> watches_;
   std::map<int, std::uint64_t> by_fd_;
   std::map<std::pair<std::int64_t, TimerId>, Work> timers_;

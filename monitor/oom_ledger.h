@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The book-keeping of one container's memory kills and the verdict over its end (design.md, rule 2; docs/oom-verdict.md). Pure: it is
-// told what was seen and when, so every case is a table-driven test.
+// The book-keeping of one container's memory kills and the verdict over its end (design.md, rule 2;
+// docs/oom-verdict.md). Pure: it is told what was seen and when, so every case is a table-driven test.
 //
-// A kill that is seen while PID 1 lives is first *open*: PID 1 may share the victim's memory and be dying of the same kill. The next look,
-// at least kSettleNs later, that finds PID 1 alive and with no SIGKILL pending charges it to a child for good.
+// A kill that is seen while PID 1 lives is first *open*: PID 1 may share the victim's memory and be dying of
+// the same kill. The next look, at least kSettleNs later, that finds PID 1 alive and with no SIGKILL pending
+// charges it to a child for good.
 #pragma once
 
 #include <cstdint>
@@ -22,21 +23,21 @@ class OomLedger {
   static constexpr std::int64_t kSettleNs = 8'000'000;
 
   struct Setup {
-    std::string cgroup;            // "/kubepods/…/<id>"
+    std::string cgroup;  // "/kubepods/…/<id>"
     std::string pod_cgroup;
-    std::int64_t pid = 0;          // PID 1's host pid
+    std::int64_t pid = 0;  // PID 1's host pid
     bool log_readable = true;
-    bool nested = false;           // our pids are not those of the kernel log
-    std::uint64_t counter = 0;     // oom_kill of the container's cgroup now
+    bool nested = false;                                    // our pids are not those of the kernel log
+    std::uint64_t counter = 0;                              // oom_kill of the container's cgroup now
     std::optional<std::uint64_t> oom_local, pod_oom_local;  // v2: `oom` of memory.events.local
   };
 
   struct Look {
-    std::int64_t at_ns = 0;        // monotonic
+    std::int64_t at_ns = 0;  // monotonic
     KernelLogNews log;
     std::optional<std::uint64_t> counter, oom_local, pod_oom_local;  // nullopt: could not be read
-    bool first_process_dying = false;  // ended, or SIGKILL pending
-    std::string first_process_comm;    // for nested PID namespaces
+    bool first_process_dying = false;                                // ended, or SIGKILL pending
+    std::string first_process_comm;                                  // for nested PID namespaces
   };
 
   void Arm(const Setup& setup);
@@ -45,7 +46,8 @@ class OomLedger {
   // Must another look follow, to settle what is open?
   bool HasOpen() const { return !open_.empty() || counter_growth_ > settled_growth_; }
 
-  // PID 1 ended. `killed_by_us`: SIGKILL was ours. Fills verdict, evidence, scope, victim and counts (limits and peaks are the caller's).
+  // PID 1 ended. `killed_by_us`: SIGKILL was ours. Fills verdict, evidence, scope, victim and counts (limits
+  // and peaks are the caller's).
   OomEvidence Judge(const base::ExitStatus& status, bool killed_by_us) const;
   // Did the kernel kill this other process (an exec's) for memory?
   bool Killed(std::int64_t pid) const;
@@ -63,15 +65,16 @@ class OomLedger {
   std::string comm_;
   std::optional<KernelVictim> first_process_;  // PID 1's own line
   std::vector<KernelVictim> open_;
-  std::optional<KernelVictim> last_;           // of any of our victims
+  std::optional<KernelVictim> last_;  // of any of our victims
   std::vector<std::int64_t> victim_pids_;
-  std::uint64_t seen_ = 0;                     // victims of ours in the log
-  std::uint64_t counter_growth_ = 0;           // since arming
+  std::uint64_t seen_ = 0;            // victims of ours in the log
+  std::uint64_t counter_growth_ = 0;  // since arming
   std::uint64_t settled_growth_ = 0;
-  bool oom_here_ = false, oom_in_pod_ = false; // v2: which level's `oom` moved
+  bool oom_here_ = false, oom_in_pod_ = false;  // v2: which level's `oom` moved
 };
 
-// Does a path of the kernel's log name this cgroup or one below it? By suffix: a nested cgroup namespace shortens ours.
+// Does a path of the kernel's log name this cgroup or one below it? By suffix: a nested cgroup namespace
+// shortens ours.
 bool NamesCgroup(const std::string& kernel_path, const std::string& cgroup, bool or_below);
 
 }  // namespace berth::monitor

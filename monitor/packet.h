@@ -18,12 +18,14 @@ struct Packet {
   std::vector<base::UniqueFd> fds;
 };
 
-// EAGAIN: nothing there now (non-blocking socket). EPIPE: the other side has closed. EMSGSIZE: too long, dropped by the kernel.
+// EAGAIN: nothing there now (non-blocking socket). EPIPE: the other side has closed. EMSGSIZE: too long,
+// dropped by the kernel.
 base::Result<Packet> ReceivePacket(int fd);
 // EAGAIN: its queue is full. MSG_NOSIGNAL; all or nothing, as SOCK_SEQPACKET keeps packets whole.
 base::Result<void> SendPacket(int fd, std::string_view text, const std::vector<int>& fds = {});
 
-// A SOCK_SEQPACKET socket bound to and listening at <dir>/<name>, mode 0600, for a `dir` of any length; a stale one is replaced.
+// A SOCK_SEQPACKET socket bound to and listening at <dir>/<name>, mode 0600, for a `dir` of any length; a
+// stale one is replaced.
 base::Result<base::UniqueFd> ListenAt(const std::string& dir, const std::string& name);
 base::Result<base::UniqueFd> ConnectAt(const std::string& dir, const std::string& name);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Collects every child of the monitor: those it spawned and, as child sub-reaper (prctl(2)), those that an OCI runtime left to it.
+// Collects every child of the monitor: those it spawned and, as child sub-reaper (prctl(2)), those that an
+// OCI runtime left to it.
 #pragma once
 
 #include <sys/resource.h>
@@ -33,7 +34,8 @@ class Reaper {
   base::Result<void> Open();
   // `on_exit` runs once, from the loop. If the process has been reaped already and its status was kept, soon.
   void Expect(pid_t pid, OnExit on_exit);
-  // While at least one hold is out, statuses of unknown pids are kept: an OCI call is in flight whose pid file is not read yet.
+  // While at least one hold is out, statuses of unknown pids are kept: an OCI call is in flight whose pid
+  // file is not read yet.
   void Hold() { ++holds_; }
   void Release();
   // Is it a child of ours that is not reaped yet, or a kept status?

@@ -30,13 +30,14 @@ class RuntimeCall {
  public:
   struct Options {
     const RuntimeProgram* program = nullptr;
-    std::vector<std::string> command;            // "create", "--bundle", …
-    std::vector<base::SpawnOptions::Fd> fds;     // stdio of the container; without an entry for 2 its stderr is captured
-    std::string log_file;                        // its --log, removed afterwards
+    std::vector<std::string> command;  // "create", "--bundle", …
+    std::vector<base::SpawnOptions::Fd>
+        fds;               // stdio of the container; without an entry for 2 its stderr is captured
+    std::string log_file;  // its --log, removed afterwards
   };
   // `done` runs once, from the loop, after the runtime was reaped.
   static base::Result<std::unique_ptr<RuntimeCall>> Start(Loop& loop, Reaper& reaper, const Options& options,
-                                                           std::function<void(const RuntimeOutcome&)> done);
+                                                          std::function<void(const RuntimeOutcome&)> done);
   ~RuntimeCall();
   // Ends it: it will be reaped, and `done` run, as always.
   void Kill();
@@ -57,7 +58,8 @@ class RuntimeCall {
 // What crun and runc print, as one sentence without their JSON, prefixes and doubled words.
 std::string CleanRuntimeText(const std::string& log_json_lines, const std::string& stderr_text);
 
-// Exit code of a container that never ran, by the runtime's words: 127 its command does not exist, 126 it cannot be executed, else 128.
+// Exit code of a container that never ran, by the runtime's words: 127 its command does not exist, 126 it
+// cannot be executed, else 128.
 int StartExitCode(const std::string& text);
 
 // Do the words say that memory did not suffice?

@@ -13,7 +13,8 @@ constexpr int kPages = 1000;  // 4 MiB
 
 }  // namespace
 
-Checkpointer::Checkpointer(Connection connection) : connection_(std::move(connection)), thread_([this] { Loop(); }) {}
+Checkpointer::Checkpointer(Connection connection)
+    : connection_(std::move(connection)), thread_([this] { Loop(); }) {}
 
 Checkpointer::~Checkpointer() {
   {
@@ -42,10 +43,12 @@ void Checkpointer::Loop() {
       wanted_ = false;
     }
     BERTH_FAULT_POINT("store.checkpoint");
-    const int code = sqlite3_wal_checkpoint_v2(connection_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    const int code =
+        sqlite3_wal_checkpoint_v2(connection_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
     // The next commit asks again; nothing is lost meanwhile, the log only grows.
     if (code != SQLITE_OK && code != SQLITE_BUSY) {
-      base::LogWarning("checkpoint of the database failed", {{"status", SqliteStatus(connection_.get(), code, connection_.path())}});
+      base::LogWarning("checkpoint of the database failed",
+                       {{"status", SqliteStatus(connection_.get(), code, connection_.path())}});
     }
   }
 }

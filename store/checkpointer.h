@@ -11,8 +11,8 @@
 
 namespace berth::store {
 
-// Moves pages from the write-ahead log into the database on a thread and connection of its own (PASSIVE: it never makes a
-// writer or reader wait), so that no commit pays for its fsyncs.
+// Moves pages from the write-ahead log into the database on a thread and connection of its own (PASSIVE: it
+// never makes a writer or reader wait), so that no commit pays for its fsyncs.
 class Checkpointer {
  public:
   explicit Checkpointer(Connection connection);

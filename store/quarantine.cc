@@ -41,9 +41,10 @@ absl::Status PrepareFile(const std::string& path) {
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(DirectoryOf(path), 0700)));
   auto fd = base::OpenAt(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOCTTY, base::Resolve::kAnywhere, 0600);
   if (!fd) return base::ToStatus(fd.error());
-  struct stat info{};
+  struct stat info {};
   if (::fstat(fd->get(), &info) != 0) return base::SyscallError(errno, absl::StrCat("stat '", path, "'"));
-  if (!S_ISREG(info.st_mode)) return absl::FailedPreconditionError(absl::StrCat("database '", path, "' is no regular file"));
+  if (!S_ISREG(info.st_mode))
+    return absl::FailedPreconditionError(absl::StrCat("database '", path, "' is no regular file"));
   // Records name secrets' mounts and environment variables.
   if ((info.st_mode & 0777) != 0600 && ::fchmod(fd->get(), 0600) != 0) {
     return base::SyscallError(errno, absl::StrCat("make '", path, "' private"));

@@ -11,7 +11,8 @@
 
 namespace berth::store {
 
-// Whole tables on a connection of its own. Thread safe; a read sees every commit that ended before it began and waits for no writer.
+// Whole tables on a connection of its own. Thread safe; a read sees every commit that ended before it began
+// and waits for no writer.
 class Reader {
  public:
   explicit Reader(Connection connection) : connection_(std::move(connection)) {}

@@ -11,7 +11,8 @@
 namespace berth::store {
 namespace {
 
-// One transaction: after a crash there is all of it or nothing. Frozen; what changes is appended as the next version.
+// One transaction: after a crash there is all of it or nothing. Frozen; what changes is appended as the next
+// version.
 constexpr char kVersion1[] = R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT;
 INSERT INTO meta VALUES ('compatible_with', '1');
@@ -50,8 +51,8 @@ absl::Status CreateTables(Connection& connection) {
   return created;
 }
 
-// The oldest schema version whose readers and writers can use this file. Migrations that only add leave it alone, so that a
-// berthd can be rolled back (design: additive for two releases).
+// The oldest schema version whose readers and writers can use this file. Migrations that only add leave it
+// alone, so that a berthd can be rolled back (design: additive for two releases).
 std::int64_t CompatibleWith(Connection& connection, std::int64_t version) {
   const auto text = connection.QueryText("SELECT value FROM meta WHERE key = 'compatible_with'");
   std::int64_t oldest = 0;
@@ -61,7 +62,8 @@ std::int64_t CompatibleWith(Connection& connection, std::int64_t version) {
 }  // namespace
 
 absl::Status CheckOwner(Connection& connection) {
-  BERTH_ASSIGN_OR_RETURN(const std::int64_t tables, connection.QueryNumber("SELECT count(*) FROM sqlite_schema"));
+  BERTH_ASSIGN_OR_RETURN(const std::int64_t tables,
+                         connection.QueryNumber("SELECT count(*) FROM sqlite_schema"));
   BERTH_ASSIGN_OR_RETURN(const std::int64_t version, connection.QueryNumber("PRAGMA user_version"));
   BERTH_ASSIGN_OR_RETURN(const std::int64_t application, connection.QueryNumber("PRAGMA application_id"));
   const bool empty = tables == 0 && version == 0 && application == 0;
@@ -72,11 +74,13 @@ absl::Status CheckOwner(Connection& connection) {
 absl::Status Configure(Connection& connection) {
   BERTH_ASSIGN_OR_RETURN(const std::string mode, connection.QueryText("PRAGMA journal_mode=WAL"));
   if (mode != "wal") {
-    return absl::FailedPreconditionError(absl::StrCat("database '", connection.path(), "' cannot use a write-ahead log (it stays in mode '", mode,
-                                                      "'): is its file system a network's? Put berth's root on a local disk"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("database '", connection.path(), "' cannot use a write-ahead log (it stays in mode '",
+                     mode, "'): is its file system a network's? Put berth's root on a local disk"));
   }
-  for (const char* pragma : {"PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON", "PRAGMA wal_autocheckpoint=0",
-                             "PRAGMA journal_size_limit=4194304", "PRAGMA cache_size=-1024", "PRAGMA temp_store=MEMORY"}) {
+  for (const char* pragma :
+       {"PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON", "PRAGMA wal_autocheckpoint=0",
+        "PRAGMA journal_size_limit=4194304", "PRAGMA cache_size=-1024", "PRAGMA temp_store=MEMORY"}) {
     BERTH_RETURN_IF_ERROR(connection.Exec(pragma));
   }
   return absl::OkStatus();
@@ -88,10 +92,12 @@ absl::Status EnsureSchema(Connection& connection) {
   if (version <= kSchemaVersion) return absl::OkStatus();
   const std::int64_t oldest = CompatibleWith(connection, version);
   if (oldest <= kSchemaVersion) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "database '", connection.path(), "' has schema version ", version, ", which needs a berthd that knows version ", oldest,
-      "; this one (", BERTH_VERSION, ") knows version ", kSchemaVersion,
-      ": start the newer berthd again, or move the file away to begin without its pods, containers and images"));
+  return absl::FailedPreconditionError(absl::StrCat("database '", connection.path(), "' has schema version ",
+                                                    version, ", which needs a berthd that knows version ",
+                                                    oldest, "; this one (", BERTH_VERSION, ") knows version ",
+                                                    kSchemaVersion,
+                                                    ": start the newer berthd again, or move the file away "
+                                                    "to begin without its pods, containers and images"));
 }
 
 }  // namespace berth::store

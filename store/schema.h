@@ -15,10 +15,11 @@ inline constexpr std::int64_t kApplicationId = 0x62727468;
 
 // Is it ours or empty? Reads only. DATA_LOSS when it is a database of somebody else, or none at all.
 absl::Status CheckOwner(Connection& connection);
-// How this file is to be used on each connection: WAL, foreign keys, small cache, no checkpoint in the middle of a commit.
+// How this file is to be used on each connection: WAL, foreign keys, small cache, no checkpoint in the middle
+// of a commit.
 absl::Status Configure(Connection& connection);
-// Makes the tables in an empty file; migrates an older one; accepts a newer one whose `compatible_with` reaches down to us;
-// FAILED_PRECONDITION with advice otherwise.
+// Makes the tables in an empty file; migrates an older one; accepts a newer one whose `compatible_with`
+// reaches down to us; FAILED_PRECONDITION with advice otherwise.
 absl::Status EnsureSchema(Connection& connection);
 
 }  // namespace berth::store

@@ -13,24 +13,31 @@ constexpr int kBusyTimeoutMs = 5000;
 
 absl::Status SqliteStatus(sqlite3* db, int code, std::string_view what) {
   const char* said = db == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db);
-  const std::string text = absl::StrCat(absl::string_view(what.data(), what.size()), ": ", said, " (sqlite ", code, ")");
+  const std::string text =
+      absl::StrCat(absl::string_view(what.data(), what.size()), ": ", said, " (sqlite ", code, ")");
   switch (code & 0xff) {
-    case SQLITE_FULL: return absl::ResourceExhaustedError(absl::StrCat(text, "; free space on that disk"));
+    case SQLITE_FULL:
+      return absl::ResourceExhaustedError(absl::StrCat(text, "; free space on that disk"));
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return absl::UnavailableError(absl::StrCat(text, "; does another program hold it?"));
+    case SQLITE_LOCKED:
+      return absl::UnavailableError(absl::StrCat(text, "; does another program hold it?"));
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return absl::DataLossError(text);
+    case SQLITE_NOTADB:
+      return absl::DataLossError(text);
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
-      if (const int err = db == nullptr ? 0 : sqlite3_system_errno(db); err != 0) return base::SyscallError(err, text);
+      if (const int err = db == nullptr ? 0 : sqlite3_system_errno(db); err != 0)
+        return base::SyscallError(err, text);
       return absl::InternalError(text);
-    default: return absl::InternalError(text);
+    default:
+      return absl::InternalError(text);
   }
 }
 
 absl::StatusOr<Connection> Connection::Open(const std::string& path) {
   sqlite3* db = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &db,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   Connection connection;
   connection.db_.reset(db);
   connection.path_ = path;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SQLite's handles with owners, its result codes as statuses. A Connection and its Statements belong to one thread at a time.
+// SQLite's handles with owners, its result codes as statuses. A Connection and its Statements belong to one
+// thread at a time.
 #pragma once
 
 #include <sqlite3.h>
@@ -14,13 +15,14 @@
 
 namespace berth::store {
 
-// What SQLite said, with the file named. A full disk is RESOURCE_EXHAUSTED, a locked file UNAVAILABLE, a broken one DATA_LOSS; failed system
-// calls carry their errno (base/status.h).
+// What SQLite said, with the file named. A full disk is RESOURCE_EXHAUSTED, a locked file UNAVAILABLE, a
+// broken one DATA_LOSS; failed system calls carry their errno (base/status.h).
 absl::Status SqliteStatus(sqlite3* db, int code, std::string_view what);
 
 class Connection {
  public:
-  // Opens for reading and writing, makes an empty file when there is none. Waits up to 5 s for other users' locks.
+  // Opens for reading and writing, makes an empty file when there is none. Waits up to 5 s for other users'
+  // locks.
   static absl::StatusOr<Connection> Open(const std::string& path);
   Connection() = default;
 

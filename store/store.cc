@@ -20,10 +20,13 @@ class SqliteStore final : public Store {
  public:
   // Members end in reverse order: the writer first, then the checkpointer that it wakes.
   SqliteStore(std::string quarantined, Connection reader, Connection checkpoints)
-      : quarantined_(std::move(quarantined)), reader_(std::move(reader)), checkpointer_(std::move(checkpoints)) {}
+      : quarantined_(std::move(quarantined)),
+        reader_(std::move(reader)),
+        checkpointer_(std::move(checkpoints)) {}
 
   absl::Status StartWriter(Connection connection) {
-    BERTH_ASSIGN_OR_RETURN(writer_, Writer::Start(std::move(connection), [this](int pages) { checkpointer_.LogHas(pages); }));
+    BERTH_ASSIGN_OR_RETURN(
+        writer_, Writer::Start(std::move(connection), [this](int pages) { checkpointer_.LogHas(pages); }));
     return absl::OkStatus();
   }
 
@@ -45,7 +48,8 @@ class SqliteStore final : public Store {
   std::unique_ptr<Writer> writer_;
 };
 
-// A connection to a file that was looked through: its pages are sound and its schema is one we can use. DATA_LOSS otherwise.
+// A connection to a file that was looked through: its pages are sound and its schema is one we can use.
+// DATA_LOSS otherwise.
 absl::StatusOr<Connection> OpenChecked(const std::string& path) {
   BERTH_RETURN_IF_ERROR(PrepareFile(path));
   BERTH_ASSIGN_OR_RETURN(Connection connection, Connection::Open(path));
@@ -76,7 +80,8 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& path) {
   if (!connection.ok()) return connection.status();
   BERTH_ASSIGN_OR_RETURN(Connection reader, OpenAnother(path));
   BERTH_ASSIGN_OR_RETURN(Connection checkpoints, OpenAnother(path));
-  auto store = std::make_unique<SqliteStore>(std::move(quarantined), std::move(reader), std::move(checkpoints));
+  auto store =
+      std::make_unique<SqliteStore>(std::move(quarantined), std::move(reader), std::move(checkpoints));
   BERTH_RETURN_IF_ERROR(store->StartWriter(*std::move(connection)));
   return std::unique_ptr<Store>(std::move(store));
 }

@@ -21,7 +21,8 @@
 namespace berth::store {
 namespace {
 
-// Reads what the child acknowledged until it has said `enough` numbers, kills it there, and reads the rest. The last whole line.
+// Reads what the child acknowledged until it has said `enough` numbers, kills it there, and reads the rest.
+// The last whole line.
 int KillAfter(const std::string& path, int enough) {
   int pipe[2];
   if (::pipe2(pipe, O_CLOEXEC) != 0) return -1;
@@ -63,7 +64,8 @@ TEST(StoreCrashTest, AfterKill9EveryAcknowledgedWriteIsThereWholeAndInOrder) {
   std::minstd_rand random(7);
   for (int round = 0; round < 12; ++round) {
     const TempDir dir;
-    const int enough = 1 + static_cast<int>(random() % (round % 4 == 0 ? 1500 : 120));  // beyond a checkpoint now and then
+    const int enough =
+        1 + static_cast<int>(random() % (round % 4 == 0 ? 1500 : 120));  // beyond a checkpoint now and then
     const int last = KillAfter(dir / "berth.db", enough);
     ASSERT_GE(last, 0);
     auto store = OpenOrDie(dir / "berth.db");
@@ -75,8 +77,10 @@ TEST(StoreCrashTest, AfterKill9EveryAcknowledgedWriteIsThereWholeAndInOrder) {
     for (const auto& row : *pod_rows) pods.insert(row.id);
     for (const auto& row : *network_rows) networks.insert(row.pod_id);
     EXPECT_EQ(pods, networks) << "half of a change was kept";
-    for (int i = 0; i <= last; ++i) EXPECT_TRUE(pods.count(std::to_string(i)) == 1) << i << " of " << last << " is lost";
-    // One write may have been committed whose number did not come through the pipe any more; nothing beyond that.
+    for (int i = 0; i <= last; ++i)
+      EXPECT_TRUE(pods.count(std::to_string(i)) == 1) << i << " of " << last << " is lost";
+    // One write may have been committed whose number did not come through the pipe any more; nothing beyond
+    // that.
     EXPECT_LE(pods.size(), static_cast<std::size_t>(last) + 2);
     EXPECT_TRUE(store->Write([](Transaction& t) { return t.InsertPod(Pod("after")); }).ok());
   }

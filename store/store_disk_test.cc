@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When the disk is synced, and what a full one does: through a file system of SQLite's own kind (VFS) that counts and refuses.
+// When the disk is synced, and what a full one does: through a file system of SQLite's own kind (VFS) that
+// counts and refuses.
 #include <sqlite3.h>
 
 #include <atomic>
@@ -23,7 +24,8 @@ using ::testing::SizeIs;
 
 std::atomic<int> g_syncs{0};
 std::atomic<bool> g_full{false};
-// The unix VFS has several tables (with and without locks); reading, writing and syncing are the same functions in all.
+// The unix VFS has several tables (with and without locks); reading, writing and syncing are the same
+// functions in all.
 const sqlite3_io_methods* g_original = nullptr;
 std::map<const sqlite3_io_methods*, sqlite3_io_methods> g_tables;
 std::mutex g_tables_mutex;
@@ -93,11 +95,13 @@ TEST_F(StoreDiskTest, FullWritesThatWaitTogetherShareTheirSync) {
   constexpr int kWriters = 50;
   std::promise<void> entered, open;
   std::thread gate([&] {
-    EXPECT_TRUE(store_->Write([&](Transaction&) {
-                        entered.set_value();
-                        open.get_future().wait();
-                        return absl::OkStatus();
-                      }).ok());
+    EXPECT_TRUE(store_
+                    ->Write([&](Transaction&) {
+                      entered.set_value();
+                      open.get_future().wait();
+                      return absl::OkStatus();
+                    })
+                    .ok());
   });
   entered.get_future().wait();
   std::vector<std::thread> threads;
@@ -132,8 +136,12 @@ TEST_F(StoreDiskTest, AFullDiskIsToldAndWhenThereIsSpaceAgainAllIsWell) {
 
 TEST_F(StoreDiskTest, TheLogIsMovedIntoTheDatabaseWhileWritesGoOnAndDoesNotGrowWithoutEnd) {
   for (int i = 0; i < 4000; ++i) {
-    const std::string record(4000, static_cast<char>('a' + i % 23));  // SQLite writes nothing where nothing changes
-    ASSERT_TRUE(store_->Write([&](Transaction& t) { return t.PutLayer({std::to_string(i % 50), record}); }).ok());
+    const std::string record(4000,
+                             static_cast<char>('a' + i % 23));  // SQLite writes nothing where nothing changes
+    ASSERT_TRUE(store_->Write([&](Transaction& t) {
+                        return t.PutLayer({std::to_string(i % 50), record});
+                      })
+                    .ok());
   }
   sqlite3* db = nullptr;
   ASSERT_EQ(sqlite3_open((dir_ / "berth.db").c_str(), &db), SQLITE_OK);

@@ -23,7 +23,9 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
-void WriteText(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+void WriteText(const std::string& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 std::string ReadText(const std::string& path) {
   auto text = base::ReadFile(path, 64 << 20);
@@ -31,7 +33,7 @@ std::string ReadText(const std::string& path) {
 }
 
 mode_t ModeOf(const std::string& path) {
-  struct stat info{};
+  struct stat info {};
   return ::stat(path.c_str(), &info) == 0 ? info.st_mode & 07777 : 0;
 }
 
@@ -95,7 +97,11 @@ TEST(StoreOpenTest, ATornDatabaseIsMovedAside) {
   {
     auto store = OpenOrDie(dir / "berth.db");
     for (int i = 0; i < 200; ++i) {
-      ASSERT_TRUE(store->Write([i](Transaction& t) { return t.PutLayer({std::to_string(i), std::string(500, 'r')}); }).ok());
+      ASSERT_TRUE(
+          store->Write([i](Transaction& t) {
+                 return t.PutLayer({std::to_string(i), std::string(500, 'r')});
+               })
+              .ok());
     }
   }
   std::string content = ReadText(dir / "berth.db");
@@ -113,7 +119,11 @@ TEST(StoreOpenTest, ATruncatedDatabaseIsMovedAside) {
   {
     auto store = OpenOrDie(dir / "berth.db");
     for (int i = 0; i < 200; ++i) {
-      ASSERT_TRUE(store->Write([i](Transaction& t) { return t.PutLayer({std::to_string(i), std::string(500, 'r')}); }).ok());
+      ASSERT_TRUE(
+          store->Write([i](Transaction& t) {
+                 return t.PutLayer({std::to_string(i), std::string(500, 'r')});
+               })
+              .ok());
     }
   }
   ASSERT_EQ(::truncate((dir / "berth.db").c_str(), 20000), 0);
@@ -125,7 +135,11 @@ TEST(StoreOpenTest, ATornWriteAheadLogLosesItsEndAlone) {
   {
     auto store = OpenOrDie(dir / "berth.db");
     for (int i = 0; i < 20; ++i) {
-      ASSERT_TRUE(store->Write([i](Transaction& t) { return t.PutLayer({std::to_string(i), std::string(500, 'r')}); }).ok());
+      ASSERT_TRUE(
+          store->Write([i](Transaction& t) {
+                 return t.PutLayer({std::to_string(i), std::string(500, 'r')});
+               })
+              .ok());
     }
     // As a power loss leaves it: the files of this moment, the log cut in its last frame.
     const std::string wal = ReadText(dir / "berth.db-wal");
@@ -158,7 +172,8 @@ TEST(StoreOpenTest, ANewerSchemaIsRefusedWithAdviceAndLeftAlone) {
   EXPECT_EQ(store.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(store.status().message()), HasSubstr("schema version 3"));
   EXPECT_THAT(std::string(store.status().message()), HasSubstr("knows version 2"));
-  EXPECT_THAT(std::string(store.status().message()), HasSubstr("start the newer berthd again, or move the file away"));
+  EXPECT_THAT(std::string(store.status().message()),
+              HasSubstr("start the newer berthd again, or move the file away"));
   EXPECT_TRUE(base::Exists(dir / "berth.db"));
 }
 

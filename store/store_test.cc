@@ -23,7 +23,9 @@ using ::testing::SizeIs;
 
 class StoreTest : public ::testing::Test {
  protected:
-  absl::Status Write(std::function<absl::Status(Transaction&)> work) { return store_->Write(std::move(work)); }
+  absl::Status Write(std::function<absl::Status(Transaction&)> work) {
+    return store_->Write(std::move(work));
+  }
   std::vector<std::string> PodIds() {
     std::vector<std::string> ids;
     auto pods = store_->Pods();
@@ -72,7 +74,8 @@ TEST_F(StoreTest, ATakenPodNameNamesItsHolder) {
   const absl::Status taken = Write([](Transaction& t) { return t.InsertPod(Pod("second", "ns/web/u/0")); });
   EXPECT_EQ(taken.code(), absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(taken.message(), "pod name 'ns/web/u/0' is taken by pod 'first'");
-  const absl::Status same_id = Write([](Transaction& t) { return t.InsertPod(Pod("first", "ns/other/u/0")); });
+  const absl::Status same_id =
+      Write([](Transaction& t) { return t.InsertPod(Pod("first", "ns/other/u/0")); });
   EXPECT_EQ(same_id.code(), absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(same_id.message(), "pod id 'first' is taken");
   EXPECT_THAT(PodIds(), ElementsAre("first"));
@@ -83,7 +86,8 @@ TEST_F(StoreTest, ATakenContainerNameNamesItsHolderAndIsFreeAfterDeletion) {
                 EXPECT_TRUE(t.InsertPod(Pod("p")).ok());
                 return t.InsertContainer(Container("c1", "p", "p/app/0"));
               }).ok());
-  const absl::Status taken = Write([](Transaction& t) { return t.InsertContainer(Container("c2", "p", "p/app/0")); });
+  const absl::Status taken =
+      Write([](Transaction& t) { return t.InsertContainer(Container("c2", "p", "p/app/0")); });
   EXPECT_EQ(taken.code(), absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(taken.message(), "container name 'p/app/0' is taken by container 'c1'");
   EXPECT_TRUE(Write([](Transaction& t) {
@@ -93,8 +97,10 @@ TEST_F(StoreTest, ATakenContainerNameNamesItsHolderAndIsFreeAfterDeletion) {
 }
 
 TEST_F(StoreTest, UpdatesOfMissingRowsAreNotFoundAndDeletesOfThemSucceed) {
-  EXPECT_EQ(Write([](Transaction& t) { return t.UpdatePod("no", "{}"); }).code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(Write([](Transaction& t) { return t.UpdateContainer("no", "{}"); }).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Write([](Transaction& t) { return t.UpdatePod("no", "{}"); }).code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_EQ(Write([](Transaction& t) { return t.UpdateContainer("no", "{}"); }).code(),
+            absl::StatusCode::kNotFound);
   EXPECT_TRUE(Write([](Transaction& t) {
                 EXPECT_TRUE(t.DeletePod("no").ok());
                 EXPECT_TRUE(t.DeleteContainer("no").ok());
@@ -127,7 +133,8 @@ TEST_F(StoreTest, APodWithContainersCannotBeDeletedAndSaysWhich) {
 }
 
 TEST_F(StoreTest, RowsThatPointNowhereAreRefused) {
-  const absl::Status container = Write([](Transaction& t) { return t.InsertContainer(Container("c", "nopod")); });
+  const absl::Status container =
+      Write([](Transaction& t) { return t.InsertContainer(Container("c", "nopod")); });
   EXPECT_EQ(container.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(container.message(), HasSubstr("'nopod'"));
   const absl::Status name = Write([](Transaction& t) { return t.PutImageName({"a:1", "sha256:none"}); });
@@ -201,13 +208,16 @@ TEST_F(StoreTest, AWriteWithinAWriteIsRefusedInsteadOfWaitingForItself) {
 // Holds the writer's thread until let go, so that what is written meanwhile becomes one batch.
 class Gate {
  public:
-  explicit Gate(Store& store) : thread_([this, &store] {
-    EXPECT_TRUE(store.Write([this](Transaction&) {
-                       entered_.set_value();
-                       open_.get_future().wait();
-                       return absl::OkStatus();
-                     }).ok());
-  }) {
+  explicit Gate(Store& store)
+      : thread_([this, &store] {
+          EXPECT_TRUE(store
+                          .Write([this](Transaction&) {
+                            entered_.set_value();
+                            open_.get_future().wait();
+                            return absl::OkStatus();
+                          })
+                          .ok());
+        }) {
     entered_.get_future().wait();
   }
   ~Gate() { thread_.join(); }
@@ -232,7 +242,9 @@ TEST_F(StoreTest, WritesThatWaitTogetherFailEachForItself) {
         results[i] = store_->Write([i](Transaction& t) {
           absl::Status inserted = t.InsertPod(Pod("p" + std::to_string(i)));
           if (i % 3 == 1) return absl::AbortedError("mine alone");
-          if (i % 3 == 2) return t.InsertPod(Pod("x" + std::to_string(i), "ns/p0/uid/0"));  // p0's name: taken only if p0 came first
+          if (i % 3 == 2)
+            return t.InsertPod(
+                Pod("x" + std::to_string(i), "ns/p0/uid/0"));  // p0's name: taken only if p0 came first
           return inserted;
         });
       });
@@ -258,7 +270,8 @@ TEST_F(StoreTest, WritesThatWaitTogetherFailEachForItself) {
   const auto ids = PodIds();
   const bool winner_wrote_two = !results[0].ok();
   EXPECT_EQ(ids.size(), static_cast<std::size_t>(inserted + (winner_wrote_two ? 1 : 0)));
-  for (int i = 1; i < kWriters; i += 3) EXPECT_THAT(ids, ::testing::Not(::testing::Contains("p" + std::to_string(i))));
+  for (int i = 1; i < kWriters; i += 3)
+    EXPECT_THAT(ids, ::testing::Not(::testing::Contains("p" + std::to_string(i))));
 }
 
 TEST_F(StoreTest, WhatAFinishedWriteChangedIsSeenByEveryThread) {
@@ -274,7 +287,8 @@ TEST_F(StoreTest, WhatAFinishedWriteChangedIsSeenByEveryThread) {
         if (!store_->Write([&](Transaction& t) { return t.PutLayer({id, ""}); }).ok()) unseen.fetch_add(1000);
         auto seen = std::async(std::launch::async, [&] {
           const auto layers = store_->Layers();
-          return layers.ok() && std::any_of(layers->begin(), layers->end(), [&](const LayerRow& row) { return row.diff_id == id; });
+          return layers.ok() && std::any_of(layers->begin(), layers->end(),
+                                            [&](const LayerRow& row) { return row.diff_id == id; });
         });
         if (!seen.get()) unseen.fetch_add(1);
       }
@@ -310,7 +324,8 @@ TEST_F(StoreTest, ClosingDoesWhatWasAccepted) {
     threads.reserve(kWriters);
     for (int i = 0; i < kWriters; ++i) {
       threads.emplace_back([&, i] {
-        if (store_->Write([i](Transaction& t) { return t.PutLayer({std::to_string(i), ""}); }).ok()) ok.fetch_add(1);
+        if (store_->Write([i](Transaction& t) { return t.PutLayer({std::to_string(i), ""}); }).ok())
+          ok.fetch_add(1);
       });
     }
     gate.Open();

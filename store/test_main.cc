@@ -7,7 +7,8 @@
 #include "store/testing.h"
 
 int main(int argc, char** argv) {
-  if (argc == 3 && std::strcmp(argv[1], "--store-writer") == 0) return berth::store::WriteUntilKilled(argv[2]);
+  if (argc == 3 && std::strcmp(argv[1], "--store-writer") == 0)
+    return berth::store::WriteUntilKilled(argv[2]);
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

@@ -27,7 +27,9 @@ std::unique_ptr<Store> OpenOrDie(const std::string& path) {
   return std::move(*store);
 }
 
-PodRow Pod(const std::string& id, const std::string& name) { return {id, name.empty() ? "ns/" + id + "/uid/0" : name, 17, "{}"}; }
+PodRow Pod(const std::string& id, const std::string& name) {
+  return {id, name.empty() ? "ns/" + id + "/uid/0" : name, 17, "{}"};
+}
 
 ContainerRow Container(const std::string& id, const std::string& pod_id, const std::string& name) {
   return {id, pod_id, name.empty() ? pod_id + "/" + id + "/0" : name, 18, "{}"};

@@ -27,7 +27,8 @@ std::unique_ptr<Store> OpenOrDie(const std::string& path);
 PodRow Pod(const std::string& id, const std::string& name = "");
 ContainerRow Container(const std::string& id, const std::string& pod_id, const std::string& name = "");
 
-// The crash test's child: pods "0", "1", … one after another, each number on standard output once its Write has returned.
+// The crash test's child: pods "0", "1", … one after another, each number on standard output once its Write
+// has returned.
 int WriteUntilKilled(const std::string& path);
 
 }  // namespace berth::store

@@ -22,19 +22,29 @@ class SqliteTransaction final : public Transaction {
         {&update_pod_, "UPDATE pods SET record = ?2 WHERE id = ?1"},
         {&delete_pod_, "DELETE FROM pods WHERE id = ?1"},
         {&find_pod_, "SELECT id FROM pods WHERE id = ?1 OR name_key = ?2 ORDER BY id = ?1 DESC LIMIT 1"},
-        {&insert_container_, "INSERT INTO containers(id, pod_id, name_key, created_at, record) VALUES (?1, ?2, ?3, ?4, ?5)"},
+        {&insert_container_,
+         "INSERT INTO containers(id, pod_id, name_key, created_at, record) VALUES (?1, ?2, ?3, ?4, ?5)"},
         {&update_container_, "UPDATE containers SET record = ?2 WHERE id = ?1"},
         {&delete_container_, "DELETE FROM containers WHERE id = ?1"},
-        {&find_container_, "SELECT id FROM containers WHERE id = ?1 OR name_key = ?2 ORDER BY id = ?1 DESC LIMIT 1"},
+        {&find_container_,
+         "SELECT id FROM containers WHERE id = ?1 OR name_key = ?2 ORDER BY id = ?1 DESC LIMIT 1"},
         {&containers_of_pod_, "SELECT id FROM containers WHERE pod_id = ?1 ORDER BY created_at, id LIMIT 5"},
-        {&put_image_, "INSERT INTO images(id, record) VALUES (?1, ?2) ON CONFLICT(id) DO UPDATE SET record = excluded.record"},
+        {&put_image_,
+         "INSERT INTO images(id, record) VALUES (?1, ?2) ON CONFLICT(id) DO UPDATE SET record = "
+         "excluded.record"},
         {&delete_image_, "DELETE FROM images WHERE id = ?1"},
         {&delete_names_of_image_, "DELETE FROM image_names WHERE image_id = ?1"},
-        {&put_name_, "INSERT INTO image_names(name, image_id) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET image_id = excluded.image_id"},
+        {&put_name_,
+         "INSERT INTO image_names(name, image_id) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET image_id = "
+         "excluded.image_id"},
         {&delete_name_, "DELETE FROM image_names WHERE name = ?1"},
-        {&put_layer_, "INSERT INTO layers(diff_id, record) VALUES (?1, ?2) ON CONFLICT(diff_id) DO UPDATE SET record = excluded.record"},
+        {&put_layer_,
+         "INSERT INTO layers(diff_id, record) VALUES (?1, ?2) ON CONFLICT(diff_id) DO UPDATE SET record = "
+         "excluded.record"},
         {&delete_layer_, "DELETE FROM layers WHERE diff_id = ?1"},
-        {&put_network_, "INSERT INTO networks(pod_id, record) VALUES (?1, ?2) ON CONFLICT(pod_id) DO UPDATE SET record = excluded.record"},
+        {&put_network_,
+         "INSERT INTO networks(pod_id, record) VALUES (?1, ?2) ON CONFLICT(pod_id) DO UPDATE SET record = "
+         "excluded.record"},
         {&delete_network_, "DELETE FROM networks WHERE pod_id = ?1"},
     };
     for (const auto& [statement, sql] : all) {
@@ -61,7 +71,8 @@ class SqliteTransaction final : public Transaction {
     delete_pod_.Bind(1, id);
     const int code = delete_pod_.Step();
     if (code == SQLITE_CONSTRAINT_FOREIGNKEY) {
-      return absl::FailedPreconditionError(absl::StrCat("pod '", id, "' still has containers: ", ContainersOf(id)));
+      return absl::FailedPreconditionError(
+          absl::StrCat("pod '", id, "' still has containers: ", ContainersOf(id)));
     }
     return Done(code, "delete pod", id);
   }
@@ -76,43 +87,63 @@ class SqliteTransaction final : public Transaction {
     const int code = insert_container_.Step();
     if (IsTaken(code)) return Taken("container", find_container_, row.id, row.name_key);
     if (code == SQLITE_CONSTRAINT_FOREIGNKEY) {
-      return absl::FailedPreconditionError(absl::StrCat("container '", row.id, "' belongs to pod '", row.pod_id, "', which has no record"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("container '", row.id, "' belongs to pod '", row.pod_id, "', which has no record"));
     }
     return Done(code, "insert container", row.id);
   }
   absl::Status UpdateContainer(const std::string& id, const std::string& record) override {
     return Update(update_container_, "container", id, record);
   }
-  absl::Status DeleteContainer(const std::string& id) override { return Delete(delete_container_, "container", id); }
+  absl::Status DeleteContainer(const std::string& id) override {
+    return Delete(delete_container_, "container", id);
+  }
 
   absl::Status PutImage(const ImageRow& row) override { return Put(put_image_, "image", row.id, row.record); }
   absl::Status DeleteImage(const std::string& id) override {
     BERTH_RETURN_IF_ERROR(Delete(delete_names_of_image_, "names of image", id));
     return Delete(delete_image_, "image", id);
   }
-  absl::Status PutImageName(const ImageNameRow& row) override { return Put(put_name_, "image name", row.name, row.image_id); }
-  absl::Status DeleteImageName(const std::string& name) override { return Delete(delete_name_, "image name", name); }
-  absl::Status PutLayer(const LayerRow& row) override { return Put(put_layer_, "layer", row.diff_id, row.record); }
-  absl::Status DeleteLayer(const std::string& diff_id) override { return Delete(delete_layer_, "layer", diff_id); }
-  absl::Status PutNetwork(const NetworkRow& row) override { return Put(put_network_, "network of pod", row.pod_id, row.record); }
-  absl::Status DeleteNetwork(const std::string& pod_id) override { return Delete(delete_network_, "network of pod", pod_id); }
+  absl::Status PutImageName(const ImageNameRow& row) override {
+    return Put(put_name_, "image name", row.name, row.image_id);
+  }
+  absl::Status DeleteImageName(const std::string& name) override {
+    return Delete(delete_name_, "image name", name);
+  }
+  absl::Status PutLayer(const LayerRow& row) override {
+    return Put(put_layer_, "layer", row.diff_id, row.record);
+  }
+  absl::Status DeleteLayer(const std::string& diff_id) override {
+    return Delete(delete_layer_, "layer", diff_id);
+  }
+  absl::Status PutNetwork(const NetworkRow& row) override {
+    return Put(put_network_, "network of pod", row.pod_id, row.record);
+  }
+  absl::Status DeleteNetwork(const std::string& pod_id) override {
+    return Delete(delete_network_, "network of pod", pod_id);
+  }
 
  private:
-  static bool IsTaken(int code) { return code == SQLITE_CONSTRAINT_PRIMARYKEY || code == SQLITE_CONSTRAINT_UNIQUE; }
+  static bool IsTaken(int code) {
+    return code == SQLITE_CONSTRAINT_PRIMARYKEY || code == SQLITE_CONSTRAINT_UNIQUE;
+  }
 
   absl::Status Done(int code, absl::string_view what, absl::string_view key) {
     if (code == SQLITE_DONE) return absl::OkStatus();
-    return SqliteStatus(connection_.get(), code, absl::StrCat(what, " '", key, "' in database '", connection_.path(), "'"));
+    return SqliteStatus(connection_.get(), code,
+                        absl::StrCat(what, " '", key, "' in database '", connection_.path(), "'"));
   }
 
   // Names who holds the id or the name.
-  absl::Status Taken(absl::string_view kind, Statement& find, const std::string& id, const std::string& name_key) {
+  absl::Status Taken(absl::string_view kind, Statement& find, const std::string& id,
+                     const std::string& name_key) {
     ResetGuard reset(find);
     find.Bind(1, id);
     find.Bind(2, name_key);
     const std::string holder = find.Step() == SQLITE_ROW ? find.Text(0) : "";
     if (holder == id) return absl::AlreadyExistsError(absl::StrCat(kind, " id '", id, "' is taken"));
-    return absl::AlreadyExistsError(absl::StrCat(kind, " name '", name_key, "' is taken by ", kind, " '", holder, "'"));
+    return absl::AlreadyExistsError(
+        absl::StrCat(kind, " name '", name_key, "' is taken by ", kind, " '", holder, "'"));
   }
 
   std::string ContainersOf(const std::string& pod_id) {
@@ -123,22 +154,26 @@ class SqliteTransaction final : public Transaction {
     return absl::StrJoin(ids, ", ");
   }
 
-  absl::Status Update(Statement& statement, absl::string_view kind, const std::string& id, const std::string& record) {
+  absl::Status Update(Statement& statement, absl::string_view kind, const std::string& id,
+                      const std::string& record) {
     ResetGuard reset(statement);
     statement.Bind(1, id);
     statement.Bind(2, record);
     BERTH_RETURN_IF_ERROR(Done(statement.Step(), absl::StrCat("update ", kind), id));
-    if (sqlite3_changes(connection_.get()) == 0) return absl::NotFoundError(absl::StrCat(kind, " '", id, "' has no record"));
+    if (sqlite3_changes(connection_.get()) == 0)
+      return absl::NotFoundError(absl::StrCat(kind, " '", id, "' has no record"));
     return absl::OkStatus();
   }
 
-  absl::Status Put(Statement& statement, absl::string_view kind, const std::string& key, const std::string& value) {
+  absl::Status Put(Statement& statement, absl::string_view kind, const std::string& key,
+                   const std::string& value) {
     ResetGuard reset(statement);
     statement.Bind(1, key);
     statement.Bind(2, value);
     const int code = statement.Step();
     if (code == SQLITE_CONSTRAINT_FOREIGNKEY) {
-      return absl::FailedPreconditionError(absl::StrCat(kind, " '", key, "' belongs to '", value, "', which has no record"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(kind, " '", key, "' belongs to '", value, "', which has no record"));
     }
     return Done(code, absl::StrCat("put ", kind), key);
   }

@@ -17,7 +17,8 @@ constexpr std::size_t kMaxBatch = 256;
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Writer>> Writer::Start(Connection connection, std::function<void(int)> on_commit) {
+absl::StatusOr<std::unique_ptr<Writer>> Writer::Start(Connection connection,
+                                                      std::function<void(int)> on_commit) {
   std::unique_ptr<Writer> writer(new Writer(std::move(connection), std::move(on_commit)));
   BERTH_ASSIGN_OR_RETURN(writer->transaction_, MakeTransaction(writer->connection_));
   sqlite3_wal_hook(writer->connection_.get(), &Writer::OnWal, writer.get());
@@ -102,8 +103,9 @@ std::size_t Writer::RunTransaction(Batch& batch, std::size_t from) {
   for (std::size_t i = from; i < batch.size(); ++i) {
     batch[i]->status = RunInSavepoint(*batch[i]);
     if (!InTransaction()) {
-      // A full disk, an I/O error or a want of memory makes SQLite roll back everything (lang_transaction.html, "response to
-      // errors"): those before are undone as well and are told so, those after get a transaction of their own.
+      // A full disk, an I/O error or a want of memory makes SQLite roll back everything
+      // (lang_transaction.html, "response to errors"): those before are undone as well and are told so, those
+      // after get a transaction of their own.
       fail(i + 1, base::Annotate(batch[i]->status, "another change in the same transaction failed"));
       return i + 1;
     }
@@ -126,7 +128,8 @@ absl::Status Writer::RunInSavepoint(Item& item) {
     status = absl::InternalError(absl::StrCat("a change of the database threw: ", error.what()));
   }
   item.work = nullptr;  // what it holds goes before the caller is told
-  if (!InTransaction()) return status.ok() ? absl::InternalError("SQLite rolled the transaction back") : status;
+  if (!InTransaction())
+    return status.ok() ? absl::InternalError("SQLite rolled the transaction back") : status;
   if (!status.ok()) {
     if (const absl::Status undone = connection_.Exec("ROLLBACK TO item"); !undone.ok()) {
       // Without its savepoint undone this work would be committed half: nobody's may be.
@@ -140,8 +143,10 @@ absl::Status Writer::RunInSavepoint(Item& item) {
 
 absl::Status Writer::SetSynchronous(Durability durability) {
   if (durability == synchronous_) return absl::OkStatus();
-  // In WAL mode FULL syncs the log at each commit, and with it all earlier commits; NORMAL at checkpoints only.
-  BERTH_RETURN_IF_ERROR(connection_.Exec(durability == Durability::kFull ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+  // In WAL mode FULL syncs the log at each commit, and with it all earlier commits; NORMAL at checkpoints
+  // only.
+  BERTH_RETURN_IF_ERROR(connection_.Exec(durability == Durability::kFull ? "PRAGMA synchronous=FULL"
+                                                                         : "PRAGMA synchronous=NORMAL"));
   synchronous_ = durability;
   return absl::OkStatus();
 }

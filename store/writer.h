@@ -16,11 +16,13 @@
 
 namespace berth::store {
 
-// The one thread that changes the database. What waits when it becomes free is committed together, each piece in a savepoint.
+// The one thread that changes the database. What waits when it becomes free is committed together, each piece
+// in a savepoint.
 class Writer {
  public:
   // `on_commit` is called on the writer's thread with the number of pages in the write-ahead log.
-  static absl::StatusOr<std::unique_ptr<Writer>> Start(Connection connection, std::function<void(int)> on_commit);
+  static absl::StatusOr<std::unique_ptr<Writer>> Start(Connection connection,
+                                                       std::function<void(int)> on_commit);
   ~Writer();  // does what was accepted, then ends
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;

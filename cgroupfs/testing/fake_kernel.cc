@@ -51,7 +51,8 @@ std::shared_ptr<FakeKernel> FakeKernel::V1() {
 
 std::shared_ptr<FakeKernel> FakeKernel::V2() {
   auto kernel = std::make_shared<FakeKernel>();
-  kernel->Put("/proc/self/mountinfo", "30 29 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n");
+  kernel->Put("/proc/self/mountinfo",
+              "30 29 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n");
   kernel->Put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n");
   kernel->Put("/sys/fs/cgroup/cgroup.subtree_control", "\n");
   kernel->Put("/sys/fs/cgroup/cgroup.procs", "1\n");
@@ -75,14 +76,18 @@ int FakeKernel::Check(const std::string& file, std::string_view value) const {
   };
   const std::string name = BaseName(file);
   if (name == "memory.limit_in_bytes") {
-    if (V1Limit(value) > V1Limit(content("memory.memsw.limit_in_bytes")) && !content("memory.memsw.limit_in_bytes").empty()) return EINVAL;
+    if (V1Limit(value) > V1Limit(content("memory.memsw.limit_in_bytes")) &&
+        !content("memory.memsw.limit_in_bytes").empty())
+      return EINVAL;
     if (V1Limit(value) < V1Limit(content("memory.usage_in_bytes"))) return EBUSY;
   }
   if (name == "memory.memsw.limit_in_bytes") {
     if (V1Limit(value) < V1Limit(content("memory.limit_in_bytes"))) return EINVAL;
     if (V1Limit(value) < V1Limit(content("memory.memsw.usage_in_bytes"))) return EBUSY;
   }
-  if (name == "cgroup.subtree_control" && dir != "/sys/fs/cgroup" && !ParsePids(content("cgroup.procs")).empty()) return EBUSY;
+  if (name == "cgroup.subtree_control" && dir != "/sys/fs/cgroup" &&
+      !ParsePids(content("cgroup.procs")).empty())
+    return EBUSY;
   return 0;
 }
 
@@ -97,7 +102,8 @@ Result<void> FakeKernel::Write(const std::string& file, std::string_view value) 
   log_.push_back(BaseName(file) + "=" + std::string(value));
   if (BaseName(file) == "cgroup.subtree_control") {
     std::string enabled(Trim(found->second));
-    for (const auto word : SplitWords(value)) enabled += (enabled.empty() ? "" : " ") + std::string(word.substr(1));
+    for (const auto word : SplitWords(value))
+      enabled += (enabled.empty() ? "" : " ") + std::string(word.substr(1));
     found->second = enabled + "\n";
   } else if (value == "-1" && BaseName(file).rfind("memory.", 0) == 0) {
     found->second = kNone;
@@ -108,16 +114,24 @@ Result<void> FakeKernel::Write(const std::string& file, std::string_view value) 
   return {};
 }
 
-bool FakeKernel::Exists(const std::string& path) const { return files_.count(path) > 0 || dirs_.count(path) > 0; }
+bool FakeKernel::Exists(const std::string& path) const {
+  return files_.count(path) > 0 || dirs_.count(path) > 0;
+}
 
 void FakeKernel::Populate(const std::string& dir) {
-  const auto in = [&](std::string_view mount) { return dir.rfind("/sys/fs/cgroup/" + std::string(mount) + "/", 0) == 0; };
-  const auto put = [&](const char* name, const std::string& content) { files_[dir + "/" + name] = content + "\n"; };
+  const auto in = [&](std::string_view mount) {
+    return dir.rfind("/sys/fs/cgroup/" + std::string(mount) + "/", 0) == 0;
+  };
+  const auto put = [&](const char* name, const std::string& content) {
+    files_[dir + "/" + name] = content + "\n";
+  };
   put("cgroup.procs", "");
   if (files_.count("/sys/fs/cgroup/cgroup.controllers") > 0) {
     const std::string given = files_[ParentPath(dir) + "/cgroup.subtree_control"];
     const auto words = SplitWords(given);
-    const auto has = [&](std::string_view name) { return std::find(words.begin(), words.end(), name) != words.end(); };
+    const auto has = [&](std::string_view name) {
+      return std::find(words.begin(), words.end(), name) != words.end();
+    };
     put("cgroup.controllers", std::string(Trim(given)));
     put("cgroup.subtree_control", "");
     put("cgroup.events", "populated 0\nfrozen 0");
@@ -126,13 +140,15 @@ void FakeKernel::Populate(const std::string& dir) {
     put("cpu.stat", "usage_usec 0");
     if (has("cpu")) put("cpu.weight", "100"), put("cpu.max", "max 100000");
     if (has("memory")) {
-      put("memory.max", "max"), put("memory.current", "0"), put("memory.swap.max", "max"), put("memory.reclaim", "");
+      put("memory.max", "max"), put("memory.current", "0"), put("memory.swap.max", "max"),
+          put("memory.reclaim", "");
       put("memory.oom.group", "0"), put("memory.high", "max");
       put("memory.events", "oom 0\noom_kill 0"), put("memory.events.local", "oom 0\noom_kill 0");
     }
     if (has("pids")) put("pids.max", "max");
     if (has("cpuset")) put("cpuset.cpus", ""), put("cpuset.mems", "");
-    if (has("hugetlb")) put("hugetlb.2MB.max", "max"), put("hugetlb.2MB.rsvd.max", "max"), put("hugetlb.1GB.max", "max");
+    if (has("hugetlb"))
+      put("hugetlb.2MB.max", "max"), put("hugetlb.2MB.rsvd.max", "max"), put("hugetlb.1GB.max", "max");
     return;
   }
   if (in("cpu")) put("cpu.shares", "1024"), put("cpu.cfs_quota_us", "-1"), put("cpu.cfs_period_us", "100000");
@@ -164,7 +180,8 @@ Result<void> FakeKernel::RemoveDir(const std::string& dir) {
     return Err(EBUSY, "remove cgroup '" + dir + "'");
   }
   const auto children = SubDirs(dir);
-  if (!children->empty() || !ParsePids(Content(dir + "/cgroup.procs")).empty()) return Err(EBUSY, "remove cgroup '" + dir + "'");
+  if (!children->empty() || !ParsePids(Content(dir + "/cgroup.procs")).empty())
+    return Err(EBUSY, "remove cgroup '" + dir + "'");
   Drop(dir);
   return {};
 }
@@ -207,7 +224,9 @@ void FakeKernel::PutDir(const std::string& dir) {
 }
 
 void FakeKernel::Drop(const std::string& path) {
-  const auto below = [&](const std::string& other) { return other == path || other.rfind(path + "/", 0) == 0; };
+  const auto below = [&](const std::string& other) {
+    return other == path || other.rfind(path + "/", 0) == 0;
+  };
   std::erase_if(files_, [&](const auto& entry) { return below(entry.first); });
   std::erase_if(dirs_, below);
 }

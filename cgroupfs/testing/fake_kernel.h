@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model of cgroup file systems for tests: files in memory, the kernel's refusals that matter here, and a log of all writes.
+// A model of cgroup file systems for tests: files in memory, the kernel's refusals that matter here, and a
+// log of all writes.
 #pragma once
 
 #include <functional>
@@ -16,7 +17,8 @@ namespace berth::cgroupfs {
 
 class FakeKernel final : public Kernel {
  public:
-  // A v1 host: cpu, cpuacct, cpuset, memory, pids, freezer, name=systemd, each mounted alone under /sys/fs/cgroup.
+  // A v1 host: cpu, cpuacct, cpuset, memory, pids, freezer, name=systemd, each mounted alone under
+  // /sys/fs/cgroup.
   static std::shared_ptr<FakeKernel> V1();
   // A v2 host with all controllers at the root.
   static std::shared_ptr<FakeKernel> V2();
@@ -27,7 +29,8 @@ class FakeKernel final : public Kernel {
   base::Result<void> MakeDir(const std::string& dir) override;
   base::Result<void> RemoveDir(const std::string& dir) override;
   base::Result<std::vector<std::string>> SubDirs(const std::string& dir) const override;
-  base::Result<void> AwaitLine(const std::string& file, std::string_view line, base::Deadline deadline) const override;
+  base::Result<void> AwaitLine(const std::string& file, std::string_view line,
+                               base::Deadline deadline) const override;
   void Kill(const std::vector<pid_t>& pids, const std::function<std::vector<pid_t>()>& list) override;
   void Sleep(std::int64_t ns) const override;
   pid_t Self() const override { return 1000; }
@@ -44,7 +47,8 @@ class FakeKernel final : public Kernel {
   std::string Content(const std::string& file) const;
   std::vector<std::string> Dirs() const { return {dirs_.begin(), dirs_.end()}; }
 
-  std::function<void(const std::string& file, std::string_view value)> on_write;  // after each write that succeeded
+  std::function<void(const std::string& file, std::string_view value)>
+      on_write;  // after each write that succeeded
   std::function<void()> on_sleep;
   std::vector<pid_t> killed;
   int busy_rmdirs = 0;  // so many RemoveDir calls answer EBUSY first

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests share that ask the kernel: processes in cgroups, a sub-tree of our own on either kind of tree.
+// What the tests share that ask the kernel: processes in cgroups, a sub-tree of our own on either kind of
+// tree.
 #pragma once
 
 #include <fcntl.h>
@@ -82,13 +83,15 @@ class CgroupRealTest : public ::testing::TestWithParam<Tree> {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "making cgroups needs root";
-    if (GetParam() == Tree::kHybridsV2 && !MakeV2Root()) GTEST_SKIP() << "no v2 tree beside v1 controllers here";
+    if (GetParam() == Tree::kHybridsV2 && !MakeV2Root())
+      GTEST_SKIP() << "no v2 tree beside v1 controllers here";
     auto host = Host::Detect(fake_root_);
     if (!host) GTEST_SKIP() << "no cgroups here: " << host.error().Message();
     host_ = *host;
     root_ = "/berth-test-cgroupfs-" + std::to_string(::getpid());
     auto made = At(root_)->Create();
-    if (!made && (made.error().err == EROFS || made.error().err == EACCES)) GTEST_SKIP() << made.error().Message();
+    if (!made && (made.error().err == EROFS || made.error().err == EACCES))
+      GTEST_SKIP() << made.error().Message();
     ASSERT_TRUE(made.ok()) << made.error().Message();
     EXPECT_TRUE(*made);
   }
@@ -125,7 +128,8 @@ class CgroupRealTest : public ::testing::TestWithParam<Tree> {
     auto real = Host::Detect();
     if (!real || (*real)->version() != Version::kV1) return false;
     if (!base::Exists(unified_ + "/cgroup.controllers")) return false;
-    // What the root gives its children is put back at the end; other processes of this test must not be using it then.
+    // What the root gives its children is put back at the end; other processes of this test must not be using
+    // it then.
     tree_.Reset(::open(unified_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!tree_ || ::flock(tree_.get(), LOCK_EX) != 0) return false;
     auto given = base::ReadFile(unified_ + "/cgroup.subtree_control");
@@ -133,10 +137,13 @@ class CgroupRealTest : public ::testing::TestWithParam<Tree> {
     const char* base_dir = std::getenv("TMPDIR");
     fake_root_ = std::string(base_dir == nullptr ? "/tmp" : base_dir) + "/berth-test-cgroupfs-XXXXXX";
     if (::mkdtemp(fake_root_.data()) == nullptr) std::abort();
-    if (!base::MakeDirs(fake_root_ + "/sys/fs/cgroup", 0755) || !base::MakeDirs(fake_root_ + "/proc/self", 0755)) return false;
+    if (!base::MakeDirs(fake_root_ + "/sys/fs/cgroup", 0755) ||
+        !base::MakeDirs(fake_root_ + "/proc/self", 0755))
+      return false;
     if (::symlink(unified_.c_str(), (fake_root_ + unified_).c_str()) != 0) return false;
     if (::symlink("/sys/kernel", (fake_root_ + "/sys/kernel").c_str()) != 0) return false;
-    std::ofstream(fake_root_ + "/proc/self/mountinfo") << "41 31 0:38 / " << unified_ << " rw - cgroup2 cgroup2 rw\n";
+    std::ofstream(fake_root_ + "/proc/self/mountinfo")
+        << "41 31 0:38 / " << unified_ << " rw - cgroup2 cgroup2 rw\n";
     return true;
   }
   bool IsV1() const { return host_->version() == Version::kV1; }
@@ -154,7 +161,8 @@ class CgroupRealTest : public ::testing::TestWithParam<Tree> {
 
 // Touches `bytes` of fresh anonymous memory.
 inline void Eat(std::size_t bytes) {
-  auto* memory = static_cast<volatile char*>(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* memory = static_cast<volatile char*>(
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   if (memory == MAP_FAILED) ::_exit(98);
   for (std::size_t i = 0; i < bytes; i += 4096) memory[i] = 1;
 }

@@ -21,8 +21,12 @@ constexpr std::int64_t kRemovePatienceNs = 2 * base::kSecondNs;
 
 class V1Cgroup final : public Cgroup {
  public:
-  V1Cgroup(std::shared_ptr<Kernel> kernel, std::shared_ptr<const Layout> layout, std::vector<std::string> page_sizes, std::string path)
-      : kernel_(std::move(kernel)), layout_(std::move(layout)), page_sizes_(std::move(page_sizes)), path_(std::move(path)) {}
+  V1Cgroup(std::shared_ptr<Kernel> kernel, std::shared_ptr<const Layout> layout,
+           std::vector<std::string> page_sizes, std::string path)
+      : kernel_(std::move(kernel)),
+        layout_(std::move(layout)),
+        page_sizes_(std::move(page_sizes)),
+        path_(std::move(path)) {}
 
   const std::string& path() const override { return path_; }
 
@@ -32,12 +36,14 @@ class V1Cgroup final : public Cgroup {
 
   Result<bool> Create() override {
     if (layout_->hierarchies.empty()) {
-      return base::SyscallFailed(EOPNOTSUPP, "create cgroup '" + path_ + "': neither 'pids' nor 'freezer' is mounted here");
+      return base::SyscallFailed(
+          EOPNOTSUPP, "create cgroup '" + path_ + "': neither 'pids' nor 'freezer' is mounted here");
     }
     std::vector<std::string> made;
     for (const auto& hierarchy : layout_->hierarchies) {
       DirHook inherit;
-      if (hierarchy.Has("cpuset")) inherit = [this](const std::string& dir) { return InheritCpuset(*kernel_, dir); };
+      if (hierarchy.Has("cpuset"))
+        inherit = [this](const std::string& dir) { return InheritCpuset(*kernel_, dir); };
       auto ready = MakeDirs(*kernel_, hierarchy.mount, path_, made, nullptr, inherit);
       if (!ready) {
         UnmakeDirs(*kernel_, made);
@@ -51,8 +57,9 @@ class V1Cgroup final : public Cgroup {
   Result<void> Apply(const Resources& given) override {
     if (auto usable = NotTheRoot("set limits of"); !usable) return usable;
     if (!given.unified.empty()) {
-      return base::SyscallFailed(EINVAL, "'" + given.unified.begin()->first.substr(0, 80) +
-                                             "' in unified resources needs cgroup v2; this host's controllers are on v1");
+      return base::SyscallFailed(
+          EINVAL, "'" + given.unified.begin()->first.substr(0, 80) +
+                      "' in unified resources needs cgroup v2; this host's controllers are on v1");
     }
     const Resources resources = WithoutZeros(given);
     if (auto valid = ValidateResources(resources); !valid) return valid;
@@ -65,7 +72,8 @@ class V1Cgroup final : public Cgroup {
 
   std::vector<std::string> ProcsFiles() const override {
     std::vector<std::string> files;
-    for (const auto& hierarchy : layout_->hierarchies) files.push_back(DirOf(hierarchy.mount, path_) + "/cgroup.procs");
+    for (const auto& hierarchy : layout_->hierarchies)
+      files.push_back(DirOf(hierarchy.mount, path_) + "/cgroup.procs");
     return files;
   }
 
@@ -115,7 +123,8 @@ class V1Cgroup final : public Cgroup {
 
   Result<OomCounters> ReadOomCounters() const override {
     const std::string dir = Dir("memory");
-    if (dir.empty()) return base::SyscallFailed(EOPNOTSUPP, "the cgroup controller 'memory' is not mounted here");
+    if (dir.empty())
+      return base::SyscallFailed(EOPNOTSUPP, "the cgroup controller 'memory' is not mounted here");
     auto text = kernel_->Read(dir + "/memory.oom_control");
     if (!text) return text.TakeError();
     return ParseOomControl(*text);
@@ -169,7 +178,8 @@ class V1Cgroup final : public Cgroup {
 
 std::unique_ptr<Cgroup> MakeCgroup(std::shared_ptr<Kernel> kernel, std::shared_ptr<const Layout> layout,
                                    std::vector<std::string> page_sizes, std::string path) {
-  return std::make_unique<V1Cgroup>(std::move(kernel), std::move(layout), std::move(page_sizes), std::move(path));
+  return std::make_unique<V1Cgroup>(std::move(kernel), std::move(layout), std::move(page_sizes),
+                                    std::move(path));
 }
 
 }  // namespace berth::cgroupfs::v1

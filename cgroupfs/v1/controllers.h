@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each v1 controller's files mean (Documentation/admin-guide/cgroup-v1). `dir` is the cgroup's directory in that controller's
-// hierarchy, "" when it is not mounted. Apply* write through `changes` and change nothing when nothing of theirs is set.
-// Read* leave alone what cannot be read.
+// What each v1 controller's files mean (Documentation/admin-guide/cgroup-v1). `dir` is the cgroup's directory
+// in that controller's hierarchy, "" when it is not mounted. Apply* write through `changes` and change
+// nothing when nothing of theirs is set. Read* leave alone what cannot be read.
 #pragma once
 
 #include <string>
@@ -19,13 +19,13 @@ namespace berth::cgroupfs::v1 {
 base::Result<void> ApplyCpu(const std::string& dir, const Resources& resources, Changes& changes);
 void ReadCpuLimits(const Kernel& kernel, const std::string& dir, Resources& limits);
 // cpuacct.usage (ns), cpuacct.stat (ticks of 1/`ticks_per_second`), cpu.stat (throttled_time in ns).
-void ParseCpuStats(std::string_view usage, std::string_view acct_stat, std::string_view cpu_stat, long ticks_per_second,
-                   CpuStats& stats);
+void ParseCpuStats(std::string_view usage, std::string_view acct_stat, std::string_view cpu_stat,
+                   long ticks_per_second, CpuStats& stats);
 
 // memory.cc ---------------------------------------------------------------
-// Keeps memory.memsw.limit_in_bytes ≥ memory.limit_in_bytes at each step. A memory limit alone that is above the present memsw
-// limit raises that one to itself (no swap). Where the kernel does not account swap, "no more swap than memory" and "no limit" are
-// met already and dropped.
+// Keeps memory.memsw.limit_in_bytes ≥ memory.limit_in_bytes at each step. A memory limit alone that is above
+// the present memsw limit raises that one to itself (no swap). Where the kernel does not account swap, "no
+// more swap than memory" and "no limit" are met already and dropped.
 base::Result<void> ApplyMemory(const std::string& dir, const Resources& resources, Changes& changes);
 void ReadMemoryLimits(const Kernel& kernel, const std::string& dir, Resources& limits);
 // kUnlimited for the kernel's greatest value.
@@ -36,13 +36,15 @@ void ParseMemoryStat(std::string_view text, MemoryStats& stats);  // usage_bytes
 base::Result<void> ApplyPids(const std::string& dir, const Resources& resources, Changes& changes);
 void ReadPidsLimits(const Kernel& kernel, const std::string& dir, Resources& limits);
 
-// A new v1 cpuset has no cpus and no memory nodes, and then takes no processes: both are copied from the parent where empty.
+// A new v1 cpuset has no cpus and no memory nodes, and then takes no processes: both are copied from the
+// parent where empty.
 base::Result<void> InheritCpuset(Kernel& kernel, const std::string& dir);
 base::Result<void> ApplyCpuset(const std::string& dir, const Resources& resources, Changes& changes);
 void ReadCpusetLimits(const Kernel& kernel, const std::string& dir, Resources& limits);
 
 base::Result<void> ApplyHugetlb(const std::string& dir, const Resources& resources, Changes& changes);
-void ReadHugetlbLimits(const Kernel& kernel, const std::string& dir, const std::vector<std::string>& sizes, Resources& limits);
+void ReadHugetlbLimits(const Kernel& kernel, const std::string& dir, const std::vector<std::string>& sizes,
+                       Resources& limits);
 
 // oom.cc ------------------------------------------------------------------
 // memory.oom_control; its oom_kill line is there since 4.13. EINVAL-like (err 0) without it.
@@ -57,8 +59,8 @@ base::Result<void> Thaw(Kernel& kernel, const std::string& dir);
 
 // kill.cc -----------------------------------------------------------------
 // `dirs`: the cgroup's directory in every hierarchy; `freezer`: that of the freezer, "" without one.
-base::Result<void> KillAll(Kernel& kernel, const std::string& path, const std::vector<std::string>& dirs, const std::string& freezer,
-                           base::Deadline deadline);
+base::Result<void> KillAll(Kernel& kernel, const std::string& path, const std::vector<std::string>& dirs,
+                           const std::string& freezer, base::Deadline deadline);
 
 // stats.cc ----------------------------------------------------------------
 struct StatDirs {

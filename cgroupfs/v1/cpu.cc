@@ -10,8 +10,8 @@ using base::Result;
 
 namespace {
 
-// Quota and period are two files, and after each write the kernel holds their ratio against the parent's and the children's. With
-// no quota in between neither can be violated: "no quota" counts as the parent's.
+// Quota and period are two files, and after each write the kernel holds their ratio against the parent's and
+// the children's. With no quota in between neither can be violated: "no quota" counts as the parent's.
 Result<void> ApplyBandwidth(const std::string& dir, const Resources& resources, Changes& changes) {
   const std::string quota_file = dir + "/cpu.cfs_quota_us";
   const std::string period_file = dir + "/cpu.cfs_period_us";
@@ -39,9 +39,13 @@ Result<void> ApplyBandwidth(const std::string& dir, const Resources& resources, 
 Result<void> ApplyCpu(const std::string& dir, const Resources& resources, Changes& changes) {
   const bool bandwidth = resources.cpu_quota_us || resources.cpu_period_us;
   if (!resources.cpu_shares && !bandwidth) return {};
-  if (dir.empty()) return base::SyscallFailed(EOPNOTSUPP, "cpu limits need the cgroup controller 'cpu', which is not mounted here");
+  if (dir.empty())
+    return base::SyscallFailed(EOPNOTSUPP,
+                               "cpu limits need the cgroup controller 'cpu', which is not mounted here");
   if (resources.cpu_shares) {
-    if (auto set = changes.Set(dir + "/cpu.shares", std::to_string(*resources.cpu_shares), "cpu shares"); !set) return set;
+    if (auto set = changes.Set(dir + "/cpu.shares", std::to_string(*resources.cpu_shares), "cpu shares");
+        !set)
+      return set;
   }
   return bandwidth ? ApplyBandwidth(dir, resources, changes) : Result<void>();
 }
@@ -53,9 +57,10 @@ void ReadCpuLimits(const Kernel& kernel, const std::string& dir, Resources& limi
   if (auto text = kernel.Read(dir + "/cpu.cfs_period_us")) limits.cpu_period_us = ParseSigned(*text);
 }
 
-void ParseCpuStats(std::string_view usage, std::string_view acct_stat, std::string_view cpu_stat, long ticks_per_second,
-                   CpuStats& stats) {
-  const std::uint64_t tick_ns = static_cast<std::uint64_t>(base::kSecondNs) / static_cast<std::uint64_t>(ticks_per_second);
+void ParseCpuStats(std::string_view usage, std::string_view acct_stat, std::string_view cpu_stat,
+                   long ticks_per_second, CpuStats& stats) {
+  const std::uint64_t tick_ns =
+      static_cast<std::uint64_t>(base::kSecondNs) / static_cast<std::uint64_t>(ticks_per_second);
   stats.usage_ns = ParseNumber(usage).value_or(0);
   stats.user_ns = ParseKeyed(acct_stat, "user").value_or(0) * tick_ns;
   stats.system_ns = ParseKeyed(acct_stat, "system").value_or(0) * tick_ns;

@@ -12,14 +12,15 @@ using base::Result;
 namespace {
 
 // A v1 cpuset must be within its parent's (EACCES) and hold its children's (EBUSY).
-Result<void> SetList(const std::string& dir, const std::string& file, const std::string& list, Changes& changes) {
+Result<void> SetList(const std::string& dir, const std::string& file, const std::string& list,
+                     Changes& changes) {
   if (list.empty()) return {};
   auto set = changes.Set(dir + "/" + file, list, file);
   if (set) return set;
   if (set.error().err == EACCES || set.error().err == EINVAL || set.error().err == ERANGE) {
     if (auto parent = changes.kernel().Read(ParentPath(dir) + "/" + file)) {
-      return base::SyscallFailed(set.error().err, file + " '" + list + "' is not within the parent's '" + std::string(Trim(*parent)) +
-                                                      "' ('" + dir + "')");
+      return base::SyscallFailed(set.error().err, file + " '" + list + "' is not within the parent's '" +
+                                                      std::string(Trim(*parent)) + "' ('" + dir + "')");
     }
   }
   return set;
@@ -43,7 +44,8 @@ Result<void> InheritCpuset(Kernel& kernel, const std::string& dir) {
 Result<void> ApplyCpuset(const std::string& dir, const Resources& resources, Changes& changes) {
   if (resources.cpuset_cpus.empty() && resources.cpuset_mems.empty()) return {};
   if (dir.empty()) {
-    return base::SyscallFailed(EOPNOTSUPP, "a cpuset needs the cgroup controller 'cpuset', which is not mounted here");
+    return base::SyscallFailed(EOPNOTSUPP,
+                               "a cpuset needs the cgroup controller 'cpuset', which is not mounted here");
   }
   if (auto set = SetList(dir, "cpuset.cpus", resources.cpuset_cpus, changes); !set) return set;
   return SetList(dir, "cpuset.mems", resources.cpuset_mems, changes);

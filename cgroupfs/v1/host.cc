@@ -23,8 +23,12 @@ class V1Host final : public Host {
   }
 
   Version version() const override { return Version::kV1; }
-  base::Result<std::unique_ptr<Cgroup>> At(const std::string& path) const override { return Make(path, layout_); }
-  base::Result<std::unique_ptr<Cgroup>> ExecAt(const std::string& path) const override { return Make(path, exec_layout_); }
+  base::Result<std::unique_ptr<Cgroup>> At(const std::string& path) const override {
+    return Make(path, layout_);
+  }
+  base::Result<std::unique_ptr<Cgroup>> ExecAt(const std::string& path) const override {
+    return Make(path, exec_layout_);
+  }
   bool HasController(const std::string& name) const override { return layout_->Find(name) != nullptr; }
   std::vector<std::string> HugepageSizes() const override { return page_sizes_; }
   std::string UnifiedMountToHide() const override { return hide_; }
@@ -34,7 +38,8 @@ class V1Host final : public Host {
   }
 
  private:
-  base::Result<std::unique_ptr<Cgroup>> Make(const std::string& path, const std::shared_ptr<const Layout>& layout) const {
+  base::Result<std::unique_ptr<Cgroup>> Make(const std::string& path,
+                                             const std::shared_ptr<const Layout>& layout) const {
     if (auto valid = ValidatePath(path); !valid) return valid.TakeError();
     return MakeCgroup(kernel_, layout, page_sizes_, path);
   }
@@ -50,7 +55,8 @@ class V1Host final : public Host {
 
 std::shared_ptr<const Host> MakeHost(std::shared_ptr<Kernel> kernel, Layout layout, std::string hide,
                                      std::vector<std::string> page_sizes) {
-  return std::make_shared<V1Host>(std::move(kernel), std::move(layout), std::move(hide), std::move(page_sizes));
+  return std::make_shared<V1Host>(std::move(kernel), std::move(layout), std::move(hide),
+                                  std::move(page_sizes));
 }
 
 }  // namespace berth::cgroupfs::v1

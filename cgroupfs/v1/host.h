@@ -11,7 +11,8 @@
 
 namespace berth::cgroupfs::v1 {
 
-// A host whose controllers are on v1. `hide` and `page_sizes` are what Host's functions of these names answer.
+// A host whose controllers are on v1. `hide` and `page_sizes` are what Host's functions of these names
+// answer.
 std::shared_ptr<const Host> MakeHost(std::shared_ptr<Kernel> kernel, Layout layout, std::string hide,
                                      std::vector<std::string> page_sizes);
 

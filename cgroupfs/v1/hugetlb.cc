@@ -12,8 +12,9 @@ base::Result<void> ApplyHugetlb(const std::string& dir, const Resources& resourc
     if (dir.empty() || !changes.kernel().Exists(stem + ".limit_in_bytes")) {
       // kubelet sends a zero for every page size of the host, mounted controller or not.
       if (limit.limit_bytes == 0) continue;
-      return base::SyscallFailed(EOPNOTSUPP, "a limit of huge pages of " + limit.page_size +
-                                                 " needs the cgroup controller 'hugetlb' with that page size, which is not here");
+      return base::SyscallFailed(
+          EOPNOTSUPP, "a limit of huge pages of " + limit.page_size +
+                          " needs the cgroup controller 'hugetlb' with that page size, which is not here");
     }
     const std::string wanted = "limit of huge pages of " + limit.page_size;
     const std::string value = std::to_string(limit.limit_bytes);
@@ -26,13 +27,15 @@ base::Result<void> ApplyHugetlb(const std::string& dir, const Resources& resourc
   return {};
 }
 
-void ReadHugetlbLimits(const Kernel& kernel, const std::string& dir, const std::vector<std::string>& sizes, Resources& limits) {
+void ReadHugetlbLimits(const Kernel& kernel, const std::string& dir, const std::vector<std::string>& sizes,
+                       Resources& limits) {
   if (dir.empty()) return;
   for (const auto& size : sizes) {
     auto text = kernel.Read(dir + "/hugetlb." + size + ".limit_in_bytes");
     if (!text) continue;
     const auto limit = ParseLimit(*text);
-    if (limit && *limit != kUnlimited) limits.hugepage_limits.push_back({size, static_cast<std::uint64_t>(*limit)});
+    if (limit && *limit != kUnlimited)
+      limits.hugepage_limits.push_back({size, static_cast<std::uint64_t>(*limit)});
   }
 }
 

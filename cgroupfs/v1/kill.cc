@@ -13,7 +13,8 @@ using base::Result;
 
 namespace {
 
-// Long enough for hundreds of runnable tasks on a busy host, short enough not to matter when one is in D state.
+// Long enough for hundreds of runnable tasks on a busy host, short enough not to matter when one is in D
+// state.
 constexpr std::int64_t kFreezePatienceNs = 200 * base::kMillisecondNs;
 
 // A frozen task takes no SIGKILL until it thaws, and it thaws only when no ancestor is frozen.
@@ -24,8 +25,8 @@ bool ParentIsFrozen(const Kernel& kernel, const std::string& freezer) {
 
 }  // namespace
 
-Result<void> KillAll(Kernel& kernel, const std::string& path, const std::vector<std::string>& dirs, const std::string& freezer,
-                     base::Deadline deadline) {
+Result<void> KillAll(Kernel& kernel, const std::string& path, const std::vector<std::string>& dirs,
+                     const std::string& freezer, base::Deadline deadline) {
   KillSteps steps;
   steps.list = [&]() -> Result<std::vector<pid_t>> {
     std::vector<pid_t> pids;

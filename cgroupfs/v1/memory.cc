@@ -21,14 +21,17 @@ Result<std::int64_t> ReadLimit(const Kernel& kernel, const std::string& file) {
 
 bool Above(std::int64_t a, std::int64_t b) { return b != kUnlimited && (a == kUnlimited || a > b); }
 
-// The kernel reclaims what it can and answers EBUSY when more than the new limit stays in use: then both numbers are told.
-Result<void> SetLimit(const std::string& dir, const std::string& name, std::int64_t limit, const std::string& wanted, Changes& changes) {
+// The kernel reclaims what it can and answers EBUSY when more than the new limit stays in use: then both
+// numbers are told.
+Result<void> SetLimit(const std::string& dir, const std::string& name, std::int64_t limit,
+                      const std::string& wanted, Changes& changes) {
   auto set = changes.Set(dir + "/" + name + ".limit_in_bytes", std::to_string(limit), wanted);
   if (set || set.error().err != EBUSY) return set;
   auto usage = changes.kernel().Read(dir + "/" + name + ".usage_in_bytes");
   const std::uint64_t used = usage ? ParseNumber(*usage).value_or(0) : 0;
   return base::SyscallFailed(EBUSY, wanted + " of " + BytesText(static_cast<std::uint64_t>(limit)) +
-                                        " is below what is in use and cannot be reclaimed: " + BytesText(used) + " in '" + dir + "'");
+                                        " is below what is in use and cannot be reclaimed: " +
+                                        BytesText(used) + " in '" + dir + "'");
 }
 
 }  // namespace
@@ -42,7 +45,8 @@ std::optional<std::int64_t> ParseLimit(std::string_view text) {
 Result<void> ApplyMemory(const std::string& dir, const Resources& resources, Changes& changes) {
   if (!resources.memory_limit_bytes && !resources.memory_swap_limit_bytes) return {};
   if (dir.empty()) {
-    return base::SyscallFailed(EOPNOTSUPP, "memory limits need the cgroup controller 'memory', which is not mounted here");
+    return base::SyscallFailed(
+        EOPNOTSUPP, "memory limits need the cgroup controller 'memory', which is not mounted here");
   }
   const std::string kMemory = "memory", kBoth = "memory.memsw";
   auto old_memory = ReadLimit(changes.kernel(), dir + "/memory.limit_in_bytes");
@@ -60,7 +64,9 @@ Result<void> ApplyMemory(const std::string& dir, const Resources& resources, Cha
     if (old_both.error().err != ENOENT) return old_both.TakeError();
     const std::int64_t both = resources.memory_swap_limit_bytes.value_or(memory);
     if (both != kUnlimited && both != memory) {
-      return base::SyscallFailed(EOPNOTSUPP, "a swap limit needs swap accounting, which this kernel was started without (swapaccount=1)");
+      return base::SyscallFailed(
+          EOPNOTSUPP,
+          "a swap limit needs swap accounting, which this kernel was started without (swapaccount=1)");
     }
     return set_memory();
   }
@@ -81,7 +87,8 @@ Result<void> ApplyMemory(const std::string& dir, const Resources& resources, Cha
 void ReadMemoryLimits(const Kernel& kernel, const std::string& dir, Resources& limits) {
   if (dir.empty()) return;
   if (auto limit = ReadLimit(kernel, dir + "/memory.limit_in_bytes")) limits.memory_limit_bytes = *limit;
-  if (auto limit = ReadLimit(kernel, dir + "/memory.memsw.limit_in_bytes")) limits.memory_swap_limit_bytes = *limit;
+  if (auto limit = ReadLimit(kernel, dir + "/memory.memsw.limit_in_bytes"))
+    limits.memory_swap_limit_bytes = *limit;
 }
 
 void ParseMemoryStat(std::string_view text, MemoryStats& stats) {

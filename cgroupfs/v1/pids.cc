@@ -11,7 +11,8 @@ base::Result<void> ApplyPids(const std::string& dir, const Resources& resources,
   if (!resources.pids_limit) return {};
   if (dir.empty()) {
     if (*resources.pids_limit == kUnlimited) return {};
-    return base::SyscallFailed(EOPNOTSUPP, "a pids limit needs the cgroup controller 'pids', which is not mounted here");
+    return base::SyscallFailed(EOPNOTSUPP,
+                               "a pids limit needs the cgroup controller 'pids', which is not mounted here");
   }
   return changes.Set(dir + "/pids.max", MaxOrNumber(*resources.pids_limit), "pids limit");
 }

@@ -27,9 +27,10 @@ Result<void> ReadCpu(const Kernel& kernel, const StatDirs& dirs, CpuStats& stats
   auto usage = kernel.Read(dirs.cpuacct + "/cpuacct.usage");
   if (!usage) return usage.TakeError();
   stats.timestamp_ns = base::RealtimeNs();
-  // user and system come from cpuacct.stat, which shares the precise sum out by ticks; cpuacct.usage_user/_sys count whole
-  // scheduler slices by where the last tick found the task.
-  ParseCpuStats(*usage, ReadOr(kernel, dirs.cpuacct, "cpuacct.stat"), ReadOr(kernel, dirs.cpu, "cpu.stat"), ::sysconf(_SC_CLK_TCK), stats);
+  // user and system come from cpuacct.stat, which shares the precise sum out by ticks;
+  // cpuacct.usage_user/_sys count whole scheduler slices by where the last tick found the task.
+  ParseCpuStats(*usage, ReadOr(kernel, dirs.cpuacct, "cpuacct.stat"), ReadOr(kernel, dirs.cpu, "cpu.stat"),
+                ::sysconf(_SC_CLK_TCK), stats);
   return {};
 }
 
@@ -45,7 +46,8 @@ Result<void> ReadMemory(const Kernel& kernel, const StatDirs& dirs, MemoryStats&
   ReadMemoryLimits(kernel, dirs.memory, limits);
   stats.limit_bytes = LimitOrNone(limits.memory_limit_bytes);
   const auto both = LimitOrNone(limits.memory_swap_limit_bytes);
-  if (both && stats.limit_bytes && *both >= *stats.limit_bytes) stats.swap_limit_bytes = *both - *stats.limit_bytes;
+  if (both && stats.limit_bytes && *both >= *stats.limit_bytes)
+    stats.swap_limit_bytes = *both - *stats.limit_bytes;
   return {};
 }
 

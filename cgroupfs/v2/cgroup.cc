@@ -22,7 +22,8 @@ constexpr std::int64_t kRemovePatienceNs = 2 * base::kSecondNs;
 
 class V2Cgroup final : public Cgroup {
  public:
-  V2Cgroup(std::shared_ptr<Kernel> kernel, std::string mount, std::vector<std::string> page_sizes, std::string path, bool controllers)
+  V2Cgroup(std::shared_ptr<Kernel> kernel, std::string mount, std::vector<std::string> page_sizes,
+           std::string path, bool controllers)
       : kernel_(std::move(kernel)),
         mount_(std::move(mount)),
         page_sizes_(std::move(page_sizes)),
@@ -131,9 +132,10 @@ class V2Cgroup final : public Cgroup {
 
 }  // namespace
 
-std::unique_ptr<Cgroup> MakeCgroup(std::shared_ptr<Kernel> kernel, const std::string& mount, std::vector<std::string> page_sizes,
-                                   std::string path, bool controllers) {
-  return std::make_unique<V2Cgroup>(std::move(kernel), mount, std::move(page_sizes), std::move(path), controllers);
+std::unique_ptr<Cgroup> MakeCgroup(std::shared_ptr<Kernel> kernel, const std::string& mount,
+                                   std::vector<std::string> page_sizes, std::string path, bool controllers) {
+  return std::make_unique<V2Cgroup>(std::move(kernel), mount, std::move(page_sizes), std::move(path),
+                                    controllers);
 }
 
 }  // namespace berth::cgroupfs::v2

@@ -11,7 +11,9 @@ Result<void> ApplyCpu(const std::string& dir, const Resources& resources, Change
   if (resources.cpu_shares) {
     const std::string file = dir + "/cpu.weight";
     if (auto there = NeedFile(changes.kernel(), file, "cpu"); !there) return there;
-    if (auto set = changes.Set(file, std::to_string(WeightFromShares(*resources.cpu_shares)), "cpu weight"); !set) return set;
+    if (auto set = changes.Set(file, std::to_string(WeightFromShares(*resources.cpu_shares)), "cpu weight");
+        !set)
+      return set;
   }
   if (!resources.cpu_quota_us && !resources.cpu_period_us) return {};
   const std::string file = dir + "/cpu.max";
@@ -20,7 +22,8 @@ Result<void> ApplyCpu(const std::string& dir, const Resources& resources, Change
   if (!text) return text.TakeError();
   const Bandwidth old = ParseCpuMax(*text).value_or(Bandwidth{});
   const std::string quota = MaxOrNumber(resources.cpu_quota_us.value_or(old.quota_us));
-  return changes.Set(file, quota + " " + std::to_string(resources.cpu_period_us.value_or(old.period_us)), "cpu quota");
+  return changes.Set(file, quota + " " + std::to_string(resources.cpu_period_us.value_or(old.period_us)),
+                     "cpu quota");
 }
 
 void ReadCpuLimits(const Kernel& kernel, const std::string& dir, Resources& limits) {

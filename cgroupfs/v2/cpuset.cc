@@ -11,8 +11,10 @@ using base::Result;
 
 namespace {
 
-// v2 takes any list of what the machine has, also one outside the parent's: what counts is cpuset.cpus.effective.
-Result<void> SetList(const std::string& dir, const std::string& name, const std::string& list, Changes& changes) {
+// v2 takes any list of what the machine has, also one outside the parent's: what counts is
+// cpuset.cpus.effective.
+Result<void> SetList(const std::string& dir, const std::string& name, const std::string& list,
+                     Changes& changes) {
   if (list.empty()) return {};
   const std::string file = dir + "/" + name;
   if (auto there = NeedFile(changes.kernel(), file, "cpuset"); !there) return there;
@@ -20,8 +22,8 @@ Result<void> SetList(const std::string& dir, const std::string& name, const std:
   if (set || (set.error().err != EINVAL && set.error().err != ERANGE)) return set;
   auto parent = changes.kernel().Read(ParentPath(dir) + "/" + name + ".effective");
   if (!parent) return set;
-  return base::SyscallFailed(set.error().err, name + " '" + list + "' is refused; the parent has '" + std::string(Trim(*parent)) +
-                                                  "' ('" + dir + "')");
+  return base::SyscallFailed(set.error().err, name + " '" + list + "' is refused; the parent has '" +
+                                                  std::string(Trim(*parent)) + "' ('" + dir + "')");
 }
 
 }  // namespace

@@ -12,12 +12,20 @@ namespace {
 
 class V2Host final : public Host {
  public:
-  V2Host(std::shared_ptr<Kernel> kernel, std::string mount, std::vector<std::string> controllers, std::vector<std::string> page_sizes)
-      : kernel_(std::move(kernel)), mount_(std::move(mount)), controllers_(std::move(controllers)), page_sizes_(std::move(page_sizes)) {}
+  V2Host(std::shared_ptr<Kernel> kernel, std::string mount, std::vector<std::string> controllers,
+         std::vector<std::string> page_sizes)
+      : kernel_(std::move(kernel)),
+        mount_(std::move(mount)),
+        controllers_(std::move(controllers)),
+        page_sizes_(std::move(page_sizes)) {}
 
   Version version() const override { return Version::kV2; }
-  base::Result<std::unique_ptr<Cgroup>> At(const std::string& path) const override { return Make(path, true); }
-  base::Result<std::unique_ptr<Cgroup>> ExecAt(const std::string& path) const override { return Make(path, false); }
+  base::Result<std::unique_ptr<Cgroup>> At(const std::string& path) const override {
+    return Make(path, true);
+  }
+  base::Result<std::unique_ptr<Cgroup>> ExecAt(const std::string& path) const override {
+    return Make(path, false);
+  }
   bool HasController(const std::string& name) const override {
     return std::find(controllers_.begin(), controllers_.end(), name) != controllers_.end();
   }
@@ -39,9 +47,11 @@ class V2Host final : public Host {
 
 }  // namespace
 
-std::shared_ptr<const Host> MakeHost(std::shared_ptr<Kernel> kernel, std::string mount, std::vector<std::string> controllers,
+std::shared_ptr<const Host> MakeHost(std::shared_ptr<Kernel> kernel, std::string mount,
+                                     std::vector<std::string> controllers,
                                      std::vector<std::string> page_sizes) {
-  return std::make_shared<V2Host>(std::move(kernel), std::move(mount), std::move(controllers), std::move(page_sizes));
+  return std::make_shared<V2Host>(std::move(kernel), std::move(mount), std::move(controllers),
+                                  std::move(page_sizes));
 }
 
 }  // namespace berth::cgroupfs::v2

@@ -12,8 +12,10 @@ base::Result<void> ApplyHugetlb(const std::string& dir, const Resources& resourc
     if (!changes.kernel().Exists(stem + ".max")) {
       // kubelet sends a zero for every page size of the host, controller or not.
       if (limit.limit_bytes == 0) continue;
-      return base::SyscallFailed(EOPNOTSUPP, "a limit of huge pages of " + limit.page_size +
-                                                 " needs the cgroup controller 'hugetlb' with that page size, which is not enabled here");
+      return base::SyscallFailed(
+          EOPNOTSUPP,
+          "a limit of huge pages of " + limit.page_size +
+              " needs the cgroup controller 'hugetlb' with that page size, which is not enabled here");
     }
     const std::string wanted = "limit of huge pages of " + limit.page_size;
     const std::string value = std::to_string(limit.limit_bytes);
@@ -26,12 +28,14 @@ base::Result<void> ApplyHugetlb(const std::string& dir, const Resources& resourc
   return {};
 }
 
-void ReadHugetlbLimits(const Kernel& kernel, const std::string& dir, const std::vector<std::string>& sizes, Resources& limits) {
+void ReadHugetlbLimits(const Kernel& kernel, const std::string& dir, const std::vector<std::string>& sizes,
+                       Resources& limits) {
   for (const auto& size : sizes) {
     auto text = kernel.Read(dir + "/hugetlb." + size + ".max");
     if (!text) continue;
     const auto limit = ParseMaxOrNumber(*text);
-    if (limit && *limit != kUnlimited) limits.hugepage_limits.push_back({size, static_cast<std::uint64_t>(*limit)});
+    if (limit && *limit != kUnlimited)
+      limits.hugepage_limits.push_back({size, static_cast<std::uint64_t>(*limit)});
   }
 }
 

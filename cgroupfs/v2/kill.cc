@@ -19,7 +19,8 @@ constexpr std::int64_t kFreezePatienceNs = 200 * base::kMillisecondNs;
 
 }  // namespace
 
-Result<void> KillAll(Kernel& kernel, const std::string& path, const std::string& dir, base::Deadline deadline) {
+Result<void> KillAll(Kernel& kernel, const std::string& path, const std::string& dir,
+                     base::Deadline deadline) {
   KillSteps steps;
   steps.list = [&] { return ProcessesBelow(kernel, dir); };
   auto pids = steps.list();
@@ -43,7 +44,8 @@ Result<void> KillAll(Kernel& kernel, const std::string& path, const std::string&
   if (empty.error().err != ETIMEDOUT) return empty;
   auto left = steps.list();
   if (left) SortUnique(*left);
-  return base::SyscallFailed(ETIMEDOUT, "kill cgroup '" + path + "': processes " + (left ? PidsText(*left) : "unknown") + " do not die");
+  return base::SyscallFailed(ETIMEDOUT, "kill cgroup '" + path + "': processes " +
+                                            (left ? PidsText(*left) : "unknown") + " do not die");
 }
 
 }  // namespace berth::cgroupfs::v2

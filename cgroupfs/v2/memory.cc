@@ -24,9 +24,11 @@ Result<void> ApplySwap(const std::string& dir, std::int64_t memory, std::int64_t
   if (!swap) return swap.TakeError();
   const std::string file = dir + "/memory.swap.max";
   if (!changes.kernel().Exists(file)) {
-    // Without swap accounting "no swap" and "no limit" cannot be set; no limit is what there is, and without swap neither matters.
+    // Without swap accounting "no swap" and "no limit" cannot be set; no limit is what there is, and without
+    // swap neither matters.
     if (*swap == kUnlimited || *swap == 0) return {};
-    return base::SyscallFailed(EOPNOTSUPP, "a swap limit needs swap accounting, which this kernel lacks ('" + file + "' is missing)");
+    return base::SyscallFailed(EOPNOTSUPP, "a swap limit needs swap accounting, which this kernel lacks ('" +
+                                               file + "' is missing)");
   }
   return changes.Set(file, MaxOrNumber(*swap), "swap limit");
 }
@@ -41,7 +43,8 @@ Result<void> MakeRoom(Kernel& kernel, const std::string& dir, std::int64_t limit
   auto used = ReadLimit(kernel, dir + "/memory.current");
   if (!used) return used.TakeError();
   if (*used <= limit) return {};
-  // EAGAIN: less than asked for could be reclaimed; ENOENT: before 5.19. What counts is what is in use afterwards.
+  // EAGAIN: less than asked for could be reclaimed; ENOENT: before 5.19. What counts is what is in use
+  // afterwards.
   (void)kernel.Write(dir + "/memory.reclaim", std::to_string(*used - limit));
   used = ReadLimit(kernel, dir + "/memory.current");
   if (!used) return used.TakeError();
@@ -75,7 +78,8 @@ void ReadMemoryLimits(const Kernel& kernel, const std::string& dir, Resources& l
   auto memory = ReadLimit(kernel, dir + "/memory.max");
   if (!memory) return;
   limits.memory_limit_bytes = *memory;
-  if (auto swap = ReadLimit(kernel, dir + "/memory.swap.max")) limits.memory_swap_limit_bytes = MemoryAndSwap(*memory, *swap);
+  if (auto swap = ReadLimit(kernel, dir + "/memory.swap.max"))
+    limits.memory_swap_limit_bytes = MemoryAndSwap(*memory, *swap);
 }
 
 void ParseMemoryStat(std::string_view text, MemoryStats& stats) {

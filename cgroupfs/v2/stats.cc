@@ -41,7 +41,8 @@ Result<Stats> ReadStats(const Kernel& kernel, const std::string& dir) {
   if (!cpu) return cpu.TakeError();
   stats.cpu.timestamp_ns = base::RealtimeNs();
   ParseCpuStat(*cpu, stats.cpu);
-  // A cgroup that was never given the memory controller (an exec's) has the files of neither; its cpu.stat still counts.
+  // A cgroup that was never given the memory controller (an exec's) has the files of neither; its cpu.stat
+  // still counts.
   if (kernel.Exists(dir + "/memory.current")) {
     if (auto read = ReadMemory(kernel, dir, stats.memory); !read) return read.TakeError();
   }

@@ -42,20 +42,24 @@ Result<void> EnableControllers(Kernel& kernel, const std::string& dir) {
   if (err == EBUSY) {
     auto procs = kernel.Read(dir + "/cgroup.procs");
     const auto pids = procs ? ParsePids(*procs) : std::vector<pid_t>();
-    return base::SyscallFailed(EBUSY, "cgroup '" + dir + "' cannot have children with limits (" + missing +
-                                          ") while processes live in it itself (cgroup v2's rule of no internal processes): " +
-                                          (pids.empty() ? "unknown" : PidsText(pids)) + "; move them into a child or name another parent");
+    return base::SyscallFailed(
+        EBUSY, "cgroup '" + dir + "' cannot have children with limits (" + missing +
+                   ") while processes live in it itself (cgroup v2's rule of no internal processes): " +
+                   (pids.empty() ? "unknown" : PidsText(pids)) +
+                   "; move them into a child or name another parent");
   }
   if (err == EOPNOTSUPP) {
-    return base::SyscallFailed(err, "cgroup '" + dir + "' is threaded and cannot have children with limits (" + missing + ")");
+    return base::SyscallFailed(
+        err, "cgroup '" + dir + "' is threaded and cannot have children with limits (" + missing + ")");
   }
   return written;
 }
 
 Result<void> NeedFile(const Kernel& kernel, const std::string& file, std::string_view controller) {
   if (kernel.Exists(file)) return {};
-  return base::SyscallFailed(EOPNOTSUPP, "'" + file + "' is missing: the cgroup controller '" + std::string(controller) +
-                                             "' is absent or not enabled in the parent's cgroup.subtree_control");
+  return base::SyscallFailed(EOPNOTSUPP,
+                             "'" + file + "' is missing: the cgroup controller '" + std::string(controller) +
+                                 "' is absent or not enabled in the parent's cgroup.subtree_control");
 }
 
 }  // namespace berth::cgroupfs::v2

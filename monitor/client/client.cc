@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "monitor/client/client_impl.h"
-
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "monitor/client/client_impl.h"
 #include "monitor/json_read.h"
 
 namespace berth::monitor {
@@ -45,7 +44,8 @@ ClientImpl::~ClientImpl() {
 }
 
 absl::Status ClientImpl::Hello(base::Deadline deadline) {
-  auto answer = connection_->Call("hello", HelloRequest{{kProtocolVersion}, absl::StrCat("berthd ", BERTH_VERSION)}, {}, deadline);
+  auto answer = connection_->Call(
+      "hello", HelloRequest{{kProtocolVersion}, absl::StrCat("berthd ", BERTH_VERSION)}, {}, deadline);
   if (!answer.ok()) return answer.status();
   return Decode([&] {
            Read(answer->fields, "version", version_);
@@ -59,7 +59,8 @@ absl::Status ClientImpl::Simple(const char* type, json request, base::Deadline d
   return connection_->Call(type, std::move(request), {}, deadline).status();
 }
 
-absl::StatusOr<base::ProcessIdentity> ClientImpl::Holder(const HolderRequest& request, base::Deadline deadline) {
+absl::StatusOr<base::ProcessIdentity> ClientImpl::Holder(const HolderRequest& request,
+                                                         base::Deadline deadline) {
   auto answer = connection_->Call("holder", request, {}, deadline);
   if (!answer.ok()) return answer.status();
   return Decode([&] { return Identity(answer->fields); });
@@ -77,10 +78,15 @@ absl::StatusOr<Started> ClientImpl::Start(const StartRequest& request, base::Dea
   });
 }
 
-absl::Status ClientImpl::Signal(const SignalRequest& request, base::Deadline deadline) { return Simple("signal", request, deadline); }
-absl::Status ClientImpl::Kill(const KillRequest& request, base::Deadline deadline) { return Simple("kill", request, deadline); }
+absl::Status ClientImpl::Signal(const SignalRequest& request, base::Deadline deadline) {
+  return Simple("signal", request, deadline);
+}
+absl::Status ClientImpl::Kill(const KillRequest& request, base::Deadline deadline) {
+  return Simple("kill", request, deadline);
+}
 
-absl::StatusOr<base::UniqueFd> ClientImpl::Exec(const ExecRequest& request, const std::vector<int>& fds, base::Deadline deadline) {
+absl::StatusOr<base::UniqueFd> ClientImpl::Exec(const ExecRequest& request, const std::vector<int>& fds,
+                                                base::Deadline deadline) {
   auto answer = connection_->Call("exec", request, fds, deadline);
   if (!answer.ok()) return answer.status();
   if (answer->fds.empty()) return base::UniqueFd();
@@ -95,7 +101,8 @@ absl::Status ClientImpl::ReopenLog(const std::string& container_id, base::Deadli
   return Simple("reopen_log", {{"container_id", container_id}}, deadline);
 }
 
-absl::Status ClientImpl::Update(const std::string& container_id, std::optional<std::int64_t> memory_limit_bytes, base::Deadline deadline) {
+absl::Status ClientImpl::Update(const std::string& container_id,
+                                std::optional<std::int64_t> memory_limit_bytes, base::Deadline deadline) {
   json request{{"container_id", container_id}};
   Write(request, "memory_limit_bytes", memory_limit_bytes);
   return Simple("update", std::move(request), deadline);
@@ -106,8 +113,10 @@ absl::StatusOr<Listed> ClientImpl::List(base::Deadline deadline) {
   if (!answer.ok()) return answer.status();
   return Decode([&] {
     Listed listed;
-    for (const auto& container : answer->fields.at("containers")) listed.containers.push_back(Container(container));
-    if (const auto holder = answer->fields.find("holder"); holder != answer->fields.end() && holder->is_object()) {
+    for (const auto& container : answer->fields.at("containers"))
+      listed.containers.push_back(Container(container));
+    if (const auto holder = answer->fields.find("holder");
+        holder != answer->fields.end() && holder->is_object()) {
       listed.holder = Identity(*holder);
     }
     return listed;

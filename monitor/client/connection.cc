@@ -39,7 +39,8 @@ constexpr char kEnded[] = "the connection to the pod's monitor has ended";
 
 }  // namespace
 
-absl::Status ClientConnection::Transmit(const std::string& text, const std::vector<int>& fds, base::Deadline deadline) {
+absl::Status ClientConnection::Transmit(const std::string& text, const std::vector<int>& fds,
+                                        base::Deadline deadline) {
   for (;;) {
     auto sent = SendPacket(fd_.get(), text, fds);
     if (sent) return absl::OkStatus();
@@ -51,7 +52,8 @@ absl::Status ClientConnection::Transmit(const std::string& text, const std::vect
   }
 }
 
-absl::StatusOr<ClientConnection::Answer> ClientConnection::Call(const char* type, nlohmann::json request, const std::vector<int>& fds,
+absl::StatusOr<ClientConnection::Answer> ClientConnection::Call(const char* type, nlohmann::json request,
+                                                                const std::vector<int>& fds,
                                                                 base::Deadline deadline) {
   Waiter waiter;
   std::unique_lock lock(mutex_);
@@ -69,7 +71,8 @@ absl::StatusOr<ClientConnection::Answer> ClientConnection::Call(const char* type
     if (deadline.never()) {
       answered_.wait(lock, ready);
     } else {
-      answered_.wait_until(lock, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline.at_ns())), ready);
+      answered_.wait_until(
+          lock, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline.at_ns())), ready);
     }
   }
   waiters_.erase(seq);

@@ -6,10 +6,9 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "base/fd.h"
 #include "monitor/client.h"
@@ -26,7 +25,8 @@ class ClientConnection {
     std::vector<base::UniqueFd> fds;
   };
   // Sends {"type": type, …} and waits. Thread safe.
-  absl::StatusOr<Answer> Call(const char* type, nlohmann::json request, const std::vector<int>& fds, base::Deadline deadline);
+  absl::StatusOr<Answer> Call(const char* type, nlohmann::json request, const std::vector<int>& fds,
+                              base::Deadline deadline);
 
   // The hub's thread: reads what is there. False when the connection has ended (and `disconnected` was told).
   bool OnReadable();

@@ -30,12 +30,14 @@ class HubImpl : public Hub {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = 0;
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), &event) != 0) return base::SyscallError(errno, "epoll_ctl");
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), &event) != 0)
+      return base::SyscallError(errno, "epoll_ctl");
     thread_ = std::thread([this] { Run(); });
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::unique_ptr<Client>> Connect(const std::string& pod_dir, ClientEvents events, base::Deadline deadline) override {
+  absl::StatusOr<std::unique_ptr<Client>> Connect(const std::string& pod_dir, ClientEvents events,
+                                                  base::Deadline deadline) override {
     auto fd = ConnectAt(pod_dir, kSocketName);
     if (!fd) return absl::UnavailableError(base::ToStatus(fd.error()).message());
     auto connection = std::make_shared<ClientConnection>(std::move(*fd), std::move(events));

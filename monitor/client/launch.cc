@@ -25,7 +25,8 @@ absl::StatusOr<std::string> ReadReady(int fd, base::Deadline deadline) {
   for (;;) {
     pollfd ready{fd, POLLIN, 0};
     const int count = ::poll(&ready, 1, deadline.PollMs());
-    if (count == 0 && deadline.Passed()) return absl::DeadlineExceededError("the monitor has not come up in time");
+    if (count == 0 && deadline.Passed())
+      return absl::DeadlineExceededError("the monitor has not come up in time");
     if (count <= 0) continue;
     char buffer[1024];
     const ssize_t got = ::read(fd, buffer, sizeof buffer);
@@ -41,11 +42,12 @@ absl::StatusOr<std::string> ReadReady(int fd, base::Deadline deadline) {
 absl::StatusOr<base::ProcessIdentity> Launch(const LaunchOptions& options, base::Deadline deadline) {
   auto pipe = MakePipe();
   if (!pipe) return base::ToStatus(pipe.error());
-  auto log = base::OpenAt(AT_FDCWD, options.log_file.empty() ? "/dev/null" : options.log_file, O_WRONLY | O_APPEND | O_CREAT,
-                          base::Resolve::kAnywhere, 0640);
+  auto log = base::OpenAt(AT_FDCWD, options.log_file.empty() ? "/dev/null" : options.log_file,
+                          O_WRONLY | O_APPEND | O_CREAT, base::Resolve::kAnywhere, 0640);
   if (!log) return base::ToStatus(log.error());
   base::SpawnOptions spawn;
-  spawn.argv = {options.program, "serve", "--pod", options.pod_id, "--dir", options.pod_dir, "--ready-fd", std::to_string(kReadyFd)};
+  spawn.argv = {options.program, "serve",         "--pod",      options.pod_id,
+                "--dir",         options.pod_dir, "--ready-fd", std::to_string(kReadyFd)};
   if (!options.kmsg_path.empty()) spawn.argv.insert(spawn.argv.end(), {"--kmsg", options.kmsg_path});
   for (char** entry = environ; *entry != nullptr; ++entry) spawn.env.emplace_back(*entry);
   spawn.fds = {{log->get(), STDERR_FILENO}, {pipe->write.get(), kReadyFd}};
@@ -63,7 +65,8 @@ absl::StatusOr<base::ProcessIdentity> Launch(const LaunchOptions& options, base:
   while (!text->empty() && text->back() == '\n') text->pop_back();
   constexpr absl::string_view kReady = "ready ";
   if (text->rfind(std::string(kReady), 0) != 0) {
-    return absl::InternalError(absl::StrCat("the monitor did not start: ", text->empty() ? "it ended without a word" : *text));
+    return absl::InternalError(
+        absl::StrCat("the monitor did not start: ", text->empty() ? "it ended without a word" : *text));
   }
   pid_t pid = 0;
   std::from_chars(text->data() + kReady.size(), text->data() + text->size(), pid);

@@ -17,9 +17,11 @@ absl::Status RemovePin(const std::string& path) {
   // As often as something is mounted there: a pin made twice lies on top of the first.
   while (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
   }
-  if (errno != EINVAL && errno != ENOENT) return base::SyscallError(errno, absl::StrCat("unmount '", path, "'"));
+  if (errno != EINVAL && errno != ENOENT)
+    return base::SyscallError(errno, absl::StrCat("unmount '", path, "'"));
   BERTH_FAULT_POINT("monitor.remove_pin");
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return base::SyscallError(errno, absl::StrCat("remove '", path, "'"));
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    return base::SyscallError(errno, absl::StrCat("remove '", path, "'"));
   return absl::OkStatus();
 }
 
@@ -32,7 +34,8 @@ absl::Status Pin(const PinOptions& options, base::Deadline deadline) {
   if (options.ipc) spawn.argv.push_back("--ipc");
   if (options.uts) spawn.argv.push_back("--uts");
   if (!options.hostname.empty()) spawn.argv.insert(spawn.argv.end(), {"--hostname", options.hostname});
-  for (const auto& [name, value] : options.sysctls) spawn.argv.insert(spawn.argv.end(), {"--sysctl", absl::StrCat(name, "=", value)});
+  for (const auto& [name, value] : options.sysctls)
+    spawn.argv.insert(spawn.argv.end(), {"--sysctl", absl::StrCat(name, "=", value)});
   for (const char* name : {"BERTH_FAULT", "BERTH_FAULT_LIST"}) {
     if (const char* value = ::getenv(name)) spawn.env.push_back(absl::StrCat(name, "=", value));
   }
@@ -43,16 +46,20 @@ absl::Status Pin(const PinOptions& options, base::Deadline deadline) {
   }
   if (result->status.ShellCode() == 0) return absl::OkStatus();
   if (result->status.signaled) (void)Unpin(options.dir);
-  return absl::InternalError(result->err.empty() ? absl::StrCat("making namespaces ended with ", result->status.ToString()) : result->err);
+  return absl::InternalError(result->err.empty()
+                                 ? absl::StrCat("making namespaces ended with ", result->status.ToString())
+                                 : result->err);
 }
 
 absl::Status Unpin(const std::string& dir) {
   for (const char* name : {"net", "ipc", "uts", "pid", "user"}) {
     if (auto removed = RemovePin(absl::StrCat(dir, "/", name)); !removed.ok()) return removed;
   }
-  struct statx info{};
-  while (::statx(AT_FDCWD, dir.c_str(), AT_SYMLINK_NOFOLLOW, 0, &info) == 0 && (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) {
-    if (::umount2(dir.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) return base::SyscallError(errno, absl::StrCat("unmount '", dir, "'"));
+  struct statx info {};
+  while (::statx(AT_FDCWD, dir.c_str(), AT_SYMLINK_NOFOLLOW, 0, &info) == 0 &&
+         (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) {
+    if (::umount2(dir.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
+      return base::SyscallError(errno, absl::StrCat("unmount '", dir, "'"));
   }
   return absl::OkStatus();
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The program inside the containers of monitor_real_test: one static file that does what its arguments say, from left to right.
-//   exit N | kill SIG | print TEXT | err TEXT | line N (N bytes and a newline) | sleep MS | eat MIB | eat-child MIB | share MIB (a CLONE_VM child eats when /eat exists)
-//   name COMM | trap SIG CODE | ignore SIG | fork-sleep | daemon-sleep | flood MS | wait-child | cat | hostname | path FILE (waits until it exists)
+// The program inside the containers of monitor_real_test: one static file that does what its arguments say,
+// from left to right.
+//   exit N | kill SIG | print TEXT | err TEXT | line N (N bytes and a newline) | sleep MS | eat MIB |
+//   eat-child MIB | share MIB (a CLONE_VM child eats when /eat exists) name COMM | trap SIG CODE | ignore SIG
+//   | fork-sleep | daemon-sleep | flood MS | wait-child | cat | hostname | path FILE (waits until it exists)
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -22,7 +24,8 @@ int g_trap_code = 0;
 
 [[noreturn]] void Eat(long mib) {
   const std::size_t bytes = static_cast<std::size_t>(mib) << 20;
-  auto* memory = static_cast<volatile char*>(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* memory = static_cast<volatile char*>(
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   for (std::size_t i = 0; i < bytes; i += 4096) memory[i] = 1;
   for (;;) ::pause();
 }
@@ -109,7 +112,8 @@ int main(int argc, char** argv) {
     }
     if (verb == "cat") {
       char buffer[4096];
-      for (ssize_t got = 0; (got = ::read(0, buffer, sizeof buffer)) > 0;) Write(std::string(buffer, static_cast<std::size_t>(got)));
+      for (ssize_t got = 0; (got = ::read(0, buffer, sizeof buffer)) > 0;)
+        Write(std::string(buffer, static_cast<std::size_t>(got)));
     }
     if (verb == "hostname") {
       char name[256] = {};

@@ -36,24 +36,28 @@ json Namespaces() {
 }
 
 json Process(const std::vector<std::string>& args, bool tty) {
-  json process{{"terminal", tty},
-               {"user", {{"uid", 0}, {"gid", 0}}},
-               {"args", args},
-               {"env", json::array({"PATH=/bin:/"})},
-               {"cwd", "/"},
-               {"oomScoreAdj", 0}};
+  json process{{"terminal", tty}, {"user", {{"uid", 0}, {"gid", 0}}},
+               {"args", args},    {"env", json::array({"PATH=/bin:/"})},
+               {"cwd", "/"},      {"oomScoreAdj", 0}};
   process["noNewPrivileges"] = true;
   return process;
 }
 
-json Config(const std::vector<std::string>& args, const TestPod::Options& options, const std::string& rootfs, const std::string& cgroup) {
+json Config(const std::vector<std::string>& args, const TestPod::Options& options, const std::string& rootfs,
+            const std::string& cgroup) {
   json config{{"ociVersion", "1.0.0"},
               {"process", Process(args, options.tty)},
               {"root", {{"path", rootfs}, {"readonly", false}}},
               {"hostname", "busy"}};
   config["mounts"] = json::array({json{{"destination", "/proc"}, {"type", "proc"}, {"source", "proc"}},
-                                  json{{"destination", "/dev"}, {"type", "tmpfs"}, {"source", "tmpfs"}, {"options", {"nosuid", "mode=755", "size=65536k"}}},
-                                  json{{"destination", "/dev/pts"}, {"type", "devpts"}, {"source", "devpts"}, {"options", {"newinstance", "ptmxmode=0666"}}}});
+                                  json{{"destination", "/dev"},
+                                       {"type", "tmpfs"},
+                                       {"source", "tmpfs"},
+                                       {"options", {"nosuid", "mode=755", "size=65536k"}}},
+                                  json{{"destination", "/dev/pts"},
+                                       {"type", "devpts"},
+                                       {"source", "devpts"},
+                                       {"options", {"newinstance", "ptmxmode=0666"}}}});
   config["linux"] = {{"cgroupsPath", cgroup}, {"namespaces", Namespaces()}};
   if (options.memory_limit > 0) config["linux"]["resources"]["memory"]["limit"] = options.memory_limit;
   if (options.patch.is_object()) config.merge_patch(options.patch);
@@ -77,14 +81,17 @@ std::string MakeDir() {
 
 std::vector<RuntimeUnderTest> Runtimes() {
   std::vector<RuntimeUnderTest> runtimes;
-  if (::access("/usr/bin/crun", X_OK) == 0) runtimes.push_back({"crun", "/usr/bin/crun", Cgroups().UnifiedMountToHide()});
+  if (::access("/usr/bin/crun", X_OK) == 0)
+    runtimes.push_back({"crun", "/usr/bin/crun", Cgroups().UnifiedMountToHide()});
   if (::access("/usr/sbin/runc", X_OK) == 0) runtimes.push_back({"runc", "/usr/sbin/runc", ""});
   return runtimes;
 }
 
-TestPod::TestPod(const RuntimeUnderTest& runtime, const std::string& kmsg) : runtime_(runtime), dir_(MakeDir()) {
+TestPod::TestPod(const RuntimeUnderTest& runtime, const std::string& kmsg)
+    : runtime_(runtime), dir_(MakeDir()) {
   cgroup_ = "/berth-test-monitor/" + dir_.substr(dir_.find_last_of('-') + 1);
-  for (const char* name : {"/pod", "/logs", "/root", "/rootfs", "/rootfs/bin", "/rootfs/dev", "/rootfs/proc", "/rootfs/sys", "/rootfs/tmp"}) {
+  for (const char* name : {"/pod", "/logs", "/root", "/rootfs", "/rootfs/bin", "/rootfs/dev", "/rootfs/proc",
+                           "/rootfs/sys", "/rootfs/tmp"}) {
     ::mkdir((dir_ + name).c_str(), 0755);
   }
   CopyProgram(Bin("berth-test-busy"), dir_ + "/rootfs/busy");
@@ -165,7 +172,8 @@ TestPod::~TestPod() {
   EXPECT_TRUE(removed.ok()) << removed.error().Message();
 }
 
-StartRequest TestPod::Prepare(const std::string& id, const std::vector<std::string>& args, const Options& options) {
+StartRequest TestPod::Prepare(const std::string& id, const std::vector<std::string>& args,
+                              const Options& options) {
   {
     const std::lock_guard lock(mutex_);
     exited_.erase(id);  // a name used before
@@ -174,7 +182,8 @@ StartRequest TestPod::Prepare(const std::string& id, const std::vector<std::stri
   for (const auto& path : {bundle, dir_ + "/record-" + id, dir_ + "/run-" + id}) ::mkdir(path.c_str(), 0700);
   std::vector<std::string> argv = args;
   argv.insert(argv.begin(), options.command.empty() ? "/busy" : options.command);
-  std::ofstream(bundle + "/config.json") << Config(argv, options, dir_ + "/rootfs", cgroup_ + "/" + id).dump();
+  std::ofstream(bundle + "/config.json")
+      << Config(argv, options, dir_ + "/rootfs", cgroup_ + "/" + id).dump();
   StartRequest request;
   request.container_id = id;
   request.bundle = bundle;
@@ -201,7 +210,8 @@ Started TestPod::Run(const std::string& id, const std::vector<std::string>& args
 
 ExitRecord TestPod::Wait(const std::string& id) {
   std::unique_lock lock(mutex_);
-  const bool ended = changed_.wait_for(lock, std::chrono::seconds(20), [&] { return exited_.count(id) != 0; });
+  const bool ended =
+      changed_.wait_for(lock, std::chrono::seconds(20), [&] { return exited_.count(id) != 0; });
   EXPECT_TRUE(ended) << "no exited event of " << id;
   lock.unlock();
   return Record(id);
@@ -224,8 +234,8 @@ std::vector<std::string> TestPod::Log(const std::string& id) const {
   return lines;
 }
 
-absl::Status TestPod::StartExec(Client& client, const std::string& container, const std::string& exec_id, const std::vector<std::string>& args,
-                                int out_fd) {
+absl::Status TestPod::StartExec(Client& client, const std::string& container, const std::string& exec_id,
+                                const std::vector<std::string>& args, int out_fd) {
   std::vector<std::string> argv = args;
   argv.insert(argv.begin(), "/busy");
   const std::string file = dir_ + "/process-" + exec_id + ".json";
@@ -239,12 +249,14 @@ absl::Status TestPod::StartExec(Client& client, const std::string& container, co
 
 ExecExit TestPod::WaitExec(const std::string& exec_id) {
   std::unique_lock lock(mutex_);
-  const bool ended = changed_.wait_for(lock, std::chrono::seconds(20), [&] { return execs_.count(exec_id) != 0; });
+  const bool ended =
+      changed_.wait_for(lock, std::chrono::seconds(20), [&] { return execs_.count(exec_id) != 0; });
   EXPECT_TRUE(ended) << "no exec_exited event of " << exec_id;
   return execs_[exec_id];
 }
 
-ExecExit TestPod::Exec(const std::string& container, const std::string& exec_id, const std::vector<std::string>& args, std::string* out) {
+ExecExit TestPod::Exec(const std::string& container, const std::string& exec_id,
+                       const std::vector<std::string>& args, std::string* out) {
   auto pipe = MakePipe();
   const auto status = StartExec(*client_, container, exec_id, args, pipe->write.get());
   EXPECT_TRUE(status.ok()) << status;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A throw-away pod for monitor_real_test: directories, a monitor, a client, bundles with a tiny root file system.
+// A throw-away pod for monitor_real_test: directories, a monitor, a client, bundles with a tiny root file
+// system.
 #pragma once
 
 #include <atomic>
@@ -7,11 +8,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "monitor/client.h"
 #include "monitor/exit_record.h"
@@ -37,15 +37,19 @@ class TestPod {
     bool tty = false;
     bool stdin_open = false;
     std::string log_path;
-    std::string command;      // instead of /busy
-    nlohmann::json patch;     // merged into config.json
+    std::string command;   // instead of /busy
+    nlohmann::json patch;  // merged into config.json
   };
   // Writes the bundle; its command is /busy with `args`.
   StartRequest Prepare(const std::string& id, const std::vector<std::string>& args, const Options& options);
-  StartRequest Prepare(const std::string& id, const std::vector<std::string>& args) { return Prepare(id, args, Options()); }
+  StartRequest Prepare(const std::string& id, const std::vector<std::string>& args) {
+    return Prepare(id, args, Options());
+  }
   // Starts, or fails the test.
   Started Run(const std::string& id, const std::vector<std::string>& args, const Options& options);
-  Started Run(const std::string& id, const std::vector<std::string>& args) { return Run(id, args, Options()); }
+  Started Run(const std::string& id, const std::vector<std::string>& args) {
+    return Run(id, args, Options());
+  }
   // Waits for the event and reads the record.
   ExitRecord Wait(const std::string& id);
   ExitRecord Record(const std::string& id) const;
@@ -53,11 +57,15 @@ class TestPod {
   std::vector<std::string> Log(const std::string& id) const;
   std::string LogPath(const std::string& id) const { return dir_ + "/logs/" + id + ".log"; }
   // Runs an exec to its end; out gets stdout.
-  ExecExit Exec(const std::string& container, const std::string& exec_id, const std::vector<std::string>& args, std::string* out = nullptr);
-  absl::Status StartExec(Client& client, const std::string& container, const std::string& exec_id, const std::vector<std::string>& args, int out_fd);
+  ExecExit Exec(const std::string& container, const std::string& exec_id,
+                const std::vector<std::string>& args, std::string* out = nullptr);
+  absl::Status StartExec(Client& client, const std::string& container, const std::string& exec_id,
+                         const std::vector<std::string>& args, int out_fd);
   ExecExit WaitExec(const std::string& exec_id);
   void LimitPod(std::int64_t bytes);
-  std::string MemoryCgroup(const std::string& id) const { return "/sys/fs/cgroup/memory" + cgroup_ + "/" + id; }
+  std::string MemoryCgroup(const std::string& id) const {
+    return "/sys/fs/cgroup/memory" + cgroup_ + "/" + id;
+  }
   std::vector<int> Pids(const std::string& id) const;  // of the container's cgroup
 
   Hub& hub() { return *hub_; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request (as a record's JSON) and an image's config through the codec into a specification. What is accepted can be written as JSON, joins
-// every namespace that the request does not share with the host, and gives no capability that we lack.
+// A request (as a record's JSON) and an image's config through the codec into a specification. What is
+// accepted can be written as JSON, joins every namespace that the request does not share with the host, and
+// gives no capability that we lack.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

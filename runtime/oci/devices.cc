@@ -25,15 +25,22 @@ using Resolved = SpecInput::ResolvedDevice;
 constexpr std::size_t kMaxDevices = 16384;
 constexpr int kMaxDepth = 16;
 
-std::optional<Resolved> FromStat(const struct stat& st, const std::string& path, const std::string& permissions) {
+std::optional<Resolved> FromStat(const struct stat& st, const std::string& path,
+                                 const std::string& permissions) {
   if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)) return std::nullopt;
-  return Resolved{path, S_ISCHR(st.st_mode) ? "c" : "b", major(st.st_rdev), minor(st.st_rdev),
-                  st.st_mode & 07777, st.st_uid, st.st_gid, permissions};
+  return Resolved{path,
+                  S_ISCHR(st.st_mode) ? "c" : "b",
+                  major(st.st_rdev),
+                  minor(st.st_rdev),
+                  st.st_mode & 07777,
+                  st.st_uid,
+                  st.st_gid,
+                  permissions};
 }
 
 // Devices below `host`, links not followed: a link into another directory would be walked twice or for ever.
-absl::Status Walk(const std::string& host, const std::string& inside, const std::string& permissions, bool (*skip)(const std::string&),
-                  int depth, std::vector<Resolved>& out) {
+absl::Status Walk(const std::string& host, const std::string& inside, const std::string& permissions,
+                  bool (*skip)(const std::string&), int depth, std::vector<Resolved>& out) {
   if (depth > kMaxDepth) return absl::OkStatus();
   const auto names = base::ListDir(host);
   if (!names.ok()) {
@@ -48,7 +55,8 @@ absl::Status Walk(const std::string& host, const std::string& inside, const std:
     if (S_ISDIR(st.st_mode)) {
       BERTH_RETURN_IF_ERROR(Walk(path, inside + "/" + name, permissions, skip, depth + 1, out));
     } else if (auto device = FromStat(st, inside + "/" + name, permissions)) {
-      if (out.size() >= kMaxDevices) return absl::ResourceExhaustedError(absl::StrCat("more than ", kMaxDevices, " devices"));
+      if (out.size() >= kMaxDevices)
+        return absl::ResourceExhaustedError(absl::StrCat("more than ", kMaxDevices, " devices"));
       out.push_back(std::move(*device));
     }
   }
@@ -56,18 +64,18 @@ absl::Status Walk(const std::string& host, const std::string& inside, const std:
 }
 
 bool NotForContainers(const std::string& name) {
-  static constexpr const char* kSkip[] = {
-      "pts", "shm", "mqueue", "hugepages", "fd", "console", "ptmx", ".udev", ".lxc", ".lxd-mounts",
-      // Every container has these from the OCI runtime.
-      "null", "zero", "full", "random", "urandom", "tty"};
+  static constexpr const char* kSkip[] = {"pts", "shm", "mqueue", "hugepages", "fd", "console", "ptmx",
+                                          ".udev", ".lxc", ".lxd-mounts",
+                                          // Every container has these from the OCI runtime.
+                                          "null", "zero", "full", "random", "urandom", "tty"};
   return std::any_of(std::begin(kSkip), std::end(kSkip), [&](const char* skip) { return name == skip; });
 }
 
 absl::Status CheckPermissions(const Device& device) {
   for (const char c : device.permissions) {
     if (c != 'r' && c != 'w' && c != 'm') {
-      return absl::InvalidArgumentError(
-          absl::StrCat("device '", device.host_path, "' has the permissions '", device.permissions, "': only r, w and m exist"));
+      return absl::InvalidArgumentError(absl::StrCat("device '", device.host_path, "' has the permissions '",
+                                                     device.permissions, "': only r, w and m exist"));
     }
   }
   return absl::OkStatus();
@@ -80,7 +88,9 @@ struct Peers {
 };
 std::optional<Peers> PeersOf(const std::string& path, const std::string& mountinfo) {
   struct statx stx;
-  if (statx(AT_FDCWD, path.c_str(), AT_NO_AUTOMOUNT, STATX_MNT_ID, &stx) != 0 || (stx.stx_mask & STATX_MNT_ID) == 0) return std::nullopt;
+  if (statx(AT_FDCWD, path.c_str(), AT_NO_AUTOMOUNT, STATX_MNT_ID, &stx) != 0 ||
+      (stx.stx_mask & STATX_MNT_ID) == 0)
+    return std::nullopt;
   for (const absl::string_view line : absl::StrSplit(mountinfo, '\n')) {
     const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
     std::uint64_t id = 0;
@@ -116,20 +126,26 @@ absl::StatusOr<std::vector<Resolved>> ResolveDevices(const ContainerConfig& cont
   for (const Device& device : container.devices) {
     BERTH_RETURN_IF_ERROR(CheckPermissions(device));
     const std::string permissions = device.permissions.empty() ? "rwm" : device.permissions;
-    const std::string inside = CleanPath(device.container_path.empty() ? device.host_path : device.container_path);
+    const std::string inside =
+        CleanPath(device.container_path.empty() ? device.host_path : device.container_path);
     struct stat st;
     if (device.host_path.empty() || stat(device.host_path.c_str(), &st) != 0) {
-      return absl::InvalidArgumentError(absl::StrCat("device '", device.host_path, "' cannot be had: ", std::strerror(errno)));
+      return absl::InvalidArgumentError(
+          absl::StrCat("device '", device.host_path, "' cannot be had: ", std::strerror(errno)));
     }
     if (S_ISDIR(st.st_mode)) {
       std::vector<Resolved> below;
-      BERTH_RETURN_IF_ERROR(Walk(device.host_path, inside == "/" ? "" : inside, permissions, nullptr, 0, below));
-      if (below.empty()) return absl::InvalidArgumentError(absl::StrCat("no device is in the directory '", device.host_path, "'"));
+      BERTH_RETURN_IF_ERROR(
+          Walk(device.host_path, inside == "/" ? "" : inside, permissions, nullptr, 0, below));
+      if (below.empty())
+        return absl::InvalidArgumentError(
+            absl::StrCat("no device is in the directory '", device.host_path, "'"));
       for (Resolved& one : below) put(std::move(one));
     } else if (auto one = FromStat(st, inside, permissions)) {
       put(std::move(*one));
     } else {
-      return absl::InvalidArgumentError(absl::StrCat("'", device.host_path, "' is neither a device nor a directory of devices"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", device.host_path, "' is neither a device nor a directory of devices"));
     }
   }
   return devices;
@@ -142,22 +158,25 @@ absl::Status CheckMountSources(const ContainerConfig& container) {
     struct stat st;
     if (stat(mount.host_path.c_str(), &st) != 0) {
       const int err = errno;
-      return absl::InvalidArgumentError(
-          absl::StrCat("host path '", mount.host_path, "' of the mount at '", mount.container_path, "': ", std::strerror(err)));
+      return absl::InvalidArgumentError(absl::StrCat("host path '", mount.host_path, "' of the mount at '",
+                                                     mount.container_path, "': ", std::strerror(err)));
     }
     if (mount.propagation == MountPropagation::kPrivate) continue;
     if (!mountinfo) {
       auto text = base::ReadFile("/proc/self/mountinfo", 16u << 20);
-      if (!text.ok()) return base::WithCode(absl::StatusCode::kInternal, base::ToStatus(text.error()), "checking mount propagation");
+      if (!text.ok())
+        return base::WithCode(absl::StatusCode::kInternal, base::ToStatus(text.error()),
+                              "checking mount propagation");
       mountinfo = std::move(*text);
     }
     const auto peers = PeersOf(mount.host_path, *mountinfo);
     if (!peers) continue;  // a mount that came or went meanwhile: the OCI runtime will tell
     const bool wide = mount.propagation == MountPropagation::kBidirectional;
     if (peers->shared || (!wide && peers->slave)) continue;
-    return absl::InvalidArgumentError(absl::StrCat("host path '", mount.host_path, "' is on '", peers->mount_point, "', which is not a shared ", wide ? "" : "or slave ",
-                                                   "mount: ", wide ? "bidirectional" : "host-to-container",
-                                                   " propagation needs one (mount --make-rshared ", peers->mount_point, ")"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "host path '", mount.host_path, "' is on '", peers->mount_point, "', which is not a shared ",
+        wide ? "" : "or slave ", "mount: ", wide ? "bidirectional" : "host-to-container",
+        " propagation needs one (mount --make-rshared ", peers->mount_point, ")"));
   }
   return absl::OkStatus();
 }

@@ -49,7 +49,8 @@ TEST_F(DevicesTest, ADeviceALinkToOneAndADirectoryAreResolved) {
 TEST_F(DevicesTest, ADirectoryBringsTheDevicesBelowIt) {
   if (geteuid() != 0) GTEST_SKIP() << "mknod needs root";
   ASSERT_TRUE(base::MakeDirs(dir_ + "/sub").ok());
-  if (mknod((dir_ + "/a").c_str(), S_IFCHR | 0600, makedev(1, 3)) != 0) GTEST_SKIP() << "mknod is not permitted here";
+  if (mknod((dir_ + "/a").c_str(), S_IFCHR | 0600, makedev(1, 3)) != 0)
+    GTEST_SKIP() << "mknod is not permitted here";
   ASSERT_EQ(mknod((dir_ + "/sub/b").c_str(), S_IFBLK | 0600, makedev(8, 1)), 0);
   ASSERT_TRUE(base::WriteFile(dir_ + "/file", "x").ok());
   ASSERT_EQ(symlink(dir_.c_str(), (dir_ + "/sub/loop").c_str()), 0);
@@ -92,7 +93,8 @@ TEST_F(DevicesTest, AMissingMountSourceIsRefusedByName) {
   c.mounts[0].host_path = dir_ + "/missing";
   const absl::Status status = CheckMountSources(c);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr(dir_ + "/missing' of the mount at '/in': No such file"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr(dir_ + "/missing' of the mount at '/in': No such file"));
 }
 
 }  // namespace

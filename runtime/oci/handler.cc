@@ -3,9 +3,8 @@
 
 #include <sys/stat.h>
 
-#include <optional>
-
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
@@ -25,14 +24,15 @@ constexpr std::int64_t kProbeNs = 30 * base::kSecondNs;
 std::string FileIdentity(const std::string& path) {
   struct stat st;
   if (stat(path.c_str(), &st) != 0) return "";
-  return absl::StrCat(path, ":", st.st_dev, ":", st.st_ino, ":", st.st_size, ":", st.st_mtim.tv_sec, ".", st.st_mtim.tv_nsec, ":",
-                      st.st_ctim.tv_sec, ".", st.st_ctim.tv_nsec);
+  return absl::StrCat(path, ":", st.st_dev, ":", st.st_ino, ":", st.st_size, ":", st.st_mtim.tv_sec, ".",
+                      st.st_mtim.tv_nsec, ":", st.st_ctim.tv_sec, ".", st.st_ctim.tv_nsec);
 }
 
 // Successes of this boot only. A failure is tried again at the next start: it may have been the moment's.
 class Cache {
  public:
-  Cache(const ProbeOptions& options) : file_(options.cache_file), program_(FileIdentity(options.probe_program)) {
+  Cache(const ProbeOptions& options)
+      : file_(options.cache_file), program_(FileIdentity(options.probe_program)) {
     if (options.cgroups != nullptr) unified_ = options.cgroups->UnifiedMountToHide();
     if (file_.empty()) return;
     const auto text = base::ReadFile(file_);
@@ -82,7 +82,8 @@ class Cache {
 
  private:
   std::string Key(const HandlerConfig& config) const {
-    return absl::StrCat(BERTH_VERSION, "|", base::BootId(), "|", FileIdentity(config.path), "|", program_, "|", unified_);
+    return absl::StrCat(BERTH_VERSION, "|", base::BootId(), "|", FileIdentity(config.path), "|", program_,
+                        "|", unified_);
   }
   std::string file_, program_, unified_;
   json entries_ = json::object();
@@ -95,7 +96,8 @@ absl::StatusOr<std::shared_ptr<const Handlers>> Handlers::Probe(const ProbeOptio
   for (const std::string& name : options.default_order) {
     const auto known = [&](const HandlerConfig& config) { return config.name == name; };
     if (std::none_of(options.handlers.begin(), options.handlers.end(), known)) {
-      return absl::InvalidArgumentError(absl::StrCat("default handler '", name, "' is not configured: there is no [handlers.", name, "]"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("default handler '", name, "' is not configured: there is no [handlers.", name, "]"));
     }
   }
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(options.work_dir, 0711)));
@@ -107,7 +109,8 @@ absl::StatusOr<std::shared_ptr<const Handlers>> Handlers::Probe(const ProbeOptio
       if (handler->usable) {
         cache.Put(config, *handler);
       } else {
-        base::LogWarning("OCI runtime does not work", {{"handler", config.name}, {"path", config.path}, {"why", handler->why_not}});
+        base::LogWarning("OCI runtime does not work",
+                         {{"handler", config.name}, {"path", config.path}, {"why", handler->why_not}});
       }
     }
     handlers->handlers_.push_back(std::move(*handler));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// OCI runtimes by RuntimeClass handler name, probed at start by starting a trivial container (design.md: Processes). Immutable after Probe.
+// OCI runtimes by RuntimeClass handler name, probed at start by starting a trivial container (design.md:
+// Processes). Immutable after Probe.
 #pragma once
 
 #include <map>
@@ -25,22 +26,23 @@ struct HandlerFeatures {
 struct Handler {
   std::string name;
   std::string path;
-  std::string version;           // first line of --version
+  std::string version;  // first line of --version
   bool usable = false;
-  std::string why_not;           // the probe's words when not usable
-  std::string spec_version;      // lowest ociVersion that our specs need
-  std::string hide_mount;        // for SpawnOptions.hide_mount; "" = none
-  std::vector<std::string> args; // global arguments for every call
+  std::string why_not;            // the probe's words when not usable
+  std::string spec_version;       // lowest ociVersion that our specs need
+  std::string hide_mount;         // for SpawnOptions.hide_mount; "" = none
+  std::vector<std::string> args;  // global arguments for every call
   HandlerFeatures features;
 };
 
 struct ProbeOptions {
   std::vector<HandlerConfig> handlers;
   std::vector<std::string> default_order;
-  std::string work_dir;          // on tmpfs or disk, ours: bundle and runtime roots of the probes
-  std::string cgroup_root;       // where probe cgroups go
-  std::string probe_program;     // a static program for the trivial container: berth-monitor with argument "true"
-  std::string cache_file;        // results by binary (path, size, mtime) and boot; "" = none
+  std::string work_dir;     // on tmpfs or disk, ours: bundle and runtime roots of the probes
+  std::string cgroup_root;  // where probe cgroups go
+  std::string
+      probe_program;       // a static program for the trivial container: berth-monitor with argument "true"
+  std::string cache_file;  // results by binary (path, size, mtime) and boot; "" = none
   const cgroupfs::Host* cgroups = nullptr;
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks the kernel and the OCI runtimes of this host. Without root or without any runtime it is skipped, with the reason.
-#include "runtime/oci/handler.h"
-
+// Asks the kernel and the OCI runtimes of this host. Without root or without any runtime it is skipped, with
+// the reason.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <fstream>
 
 #include "base/files.h"
+#include "runtime/oci/handler.h"
 #include "runtime/oci/host_facts.h"
 #include "runtime/oci/probe.h"
 
@@ -34,7 +34,8 @@ class HandlerTest : public ::testing::Test {
     options_.probe_program = BERTH_TEST_PROBE;
     options_.cache_file = dir_ + "/probes.json";
     options_.cgroups = host_.get();
-    for (const auto& [name_of, path] : {std::pair{"crun", "/usr/bin/crun"}, std::pair{"runc", "/usr/sbin/runc"}}) {
+    for (const auto& [name_of, path] :
+         {std::pair{"crun", "/usr/bin/crun"}, std::pair{"runc", "/usr/sbin/runc"}}) {
       if (access(path, X_OK) != 0) continue;
       options_.handlers.push_back({name_of, path});
       options_.default_order.push_back(name_of);
@@ -42,7 +43,9 @@ class HandlerTest : public ::testing::Test {
     if (options_.handlers.empty()) GTEST_SKIP() << "neither crun nor runc is installed";
   }
   void TearDown() override {
-    if (!dir_.empty()) { EXPECT_TRUE(base::RemoveTree(dir_).ok()); }
+    if (!dir_.empty()) {
+      EXPECT_TRUE(base::RemoveTree(dir_).ok());
+    }
   }
   std::shared_ptr<const Handlers> Probe() {
     auto handlers = Handlers::Probe(options_);
@@ -69,8 +72,9 @@ TEST_F(HandlerTest, TheInstalledRuntimesWorkAndLeaveNothingBehind) {
     EXPECT_FALSE(handler.spec_version.empty());
     RecordProperty(handler.name + "_rro", handler.features.recursive_read_only_mounts);
     RecordProperty(handler.name + "_userns", handler.features.user_namespaces);
-    printf("%s: %s hide='%s' rro=%d userns=%d\n", handler.name.c_str(), handler.version.c_str(), handler.hide_mount.c_str(),
-           handler.features.recursive_read_only_mounts, handler.features.user_namespaces);
+    printf("%s: %s hide='%s' rro=%d userns=%d\n", handler.name.c_str(), handler.version.c_str(),
+           handler.hide_mount.c_str(), handler.features.recursive_read_only_mounts,
+           handler.features.user_namespaces);
   }
   ASSERT_NE(handlers->Default(), nullptr);
   EXPECT_EQ(handlers->Find(""), handlers->Default());
@@ -83,15 +87,23 @@ TEST_F(HandlerTest, TheInstalledRuntimesWorkAndLeaveNothingBehind) {
 TEST_F(HandlerTest, AHybridHostsTreeIsHiddenFromCrunOnlyWhereItMustBe) {
   const auto handlers = Probe();
   for (const Handler& handler : handlers->all()) {
-    if (handler.name != "crun") { EXPECT_EQ(handler.hide_mount, ""); }
-    if (!handler.hide_mount.empty()) { EXPECT_EQ(handler.hide_mount, host_->UnifiedMountToHide()); }
+    if (handler.name != "crun") {
+      EXPECT_EQ(handler.hide_mount, "");
+    }
+    if (!handler.hide_mount.empty()) {
+      EXPECT_EQ(handler.hide_mount, host_->UnifiedMountToHide());
+    }
   }
 }
 
 TEST_F(HandlerTest, OneThatDoesNotWorkSaysWhyAndTheNextIsTheDefault) {
-  options_.handlers.insert(options_.handlers.begin(), {{"missing", dir_ + "/none"},
-                                                       {"broken", Script("broken", "[ \"$1\" = --version ] && exit 0\necho 'time=\"x\" msg=\"no such feature\"' >&2\nexit 1\n")},
-                                                       {"mute", "/bin/false"}});
+  options_.handlers.insert(
+      options_.handlers.begin(),
+      {{"missing", dir_ + "/none"},
+       {"broken",
+        Script("broken",
+               "[ \"$1\" = --version ] && exit 0\necho 'time=\"x\" msg=\"no such feature\"' >&2\nexit 1\n")},
+       {"mute", "/bin/false"}});
   options_.default_order = {"missing", "broken", "mute", options_.handlers.back().name};
   const auto handlers = Probe();
   EXPECT_FALSE(handlers->Find("missing")->usable);
@@ -114,7 +126,8 @@ TEST_F(HandlerTest, AProgramThatFailsInTheContainerIsSeen) {
 TEST_F(HandlerTest, ADynamicProgramRunsWithTheHostsLibraries) {
   options_.probe_program = "/bin/true";  // sanitizer builds of berth-monitor are such
   const auto handlers = Probe();
-  for (const Handler& handler : handlers->all()) EXPECT_TRUE(handler.usable) << handler.name << ": " << handler.why_not;
+  for (const Handler& handler : handlers->all())
+    EXPECT_TRUE(handler.usable) << handler.name << ": " << handler.why_not;
 }
 
 TEST_F(HandlerTest, ResultsAreKeptForThisBootAndThisBinary) {

@@ -24,7 +24,8 @@ constexpr unsigned kCapSysResource = 24;
 
 std::string StatusField(const std::string& status, const std::string& name) {
   for (const absl::string_view line : absl::StrSplit(status, '\n')) {
-    if (absl::StartsWith(line, name + ":")) return std::string(absl::StripAsciiWhitespace(line.substr(name.size() + 1)));
+    if (absl::StartsWith(line, name + ":"))
+      return std::string(absl::StripAsciiWhitespace(line.substr(name.size() + 1)));
   }
   return "";
 }
@@ -51,8 +52,9 @@ bool SwapAccounting(const cgroupfs::Host& cgroups) {
   // v2's root has no limits of its own: any child shows whether the kernel counts swap.
   const auto names = base::ListDir(root);
   if (!names.ok()) return false;
-  return std::any_of(names->begin(), names->end(),
-                     [&](const std::string& name) { return base::Exists(root + "/" + name + "/memory.swap.max"); });
+  return std::any_of(names->begin(), names->end(), [&](const std::string& name) {
+    return base::Exists(root + "/" + name + "/memory.swap.max");
+  });
 }
 
 }  // namespace
@@ -73,7 +75,8 @@ HostFacts GatherHostFacts(const cgroupfs::Host& cgroups) {
   facts.cgroup_v2 = cgroups.version() == cgroupfs::Version::kV2;
   facts.hugepage_sizes = cgroups.HugepageSizes();
   facts.swap_accounting = SwapAccounting(cgroups);
-  for (const char* name : {"cpu", "cpuset", "memory", "pids", "hugetlb", "io", "blkio", "devices", "freezer"}) {
+  for (const char* name :
+       {"cpu", "cpuset", "memory", "pids", "hugetlb", "io", "blkio", "devices", "freezer"}) {
     if (cgroups.HasController(name)) facts.cgroup_controllers.push_back(name);
   }
   const auto status = base::ReadFile("/proc/self/status");
@@ -88,7 +91,8 @@ HostFacts GatherHostFacts(const cgroupfs::Host& cgroups) {
   // seccomp(2): a filter at address 0 is EFAULT where filters exist, EINVAL where not. Nothing is installed.
   facts.seccomp = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, nullptr, 0, 0) != 0 && errno == EFAULT;
   const auto apparmor = base::ReadFile("/sys/module/apparmor/parameters/enabled");
-  facts.apparmor = apparmor.ok() && absl::StartsWith(*apparmor, "Y") && base::Exists("/sys/kernel/security/apparmor");
+  facts.apparmor =
+      apparmor.ok() && absl::StartsWith(*apparmor, "Y") && base::Exists("/sys/kernel/security/apparmor");
   facts.selinux = base::Exists("/sys/fs/selinux/enforce");
   facts.architecture = Architecture();
   char name[256] = {};

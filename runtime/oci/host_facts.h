@@ -6,10 +6,12 @@
 
 namespace berth::runtime::oci {
 
-// Looks at /proc, /sys and the cgroup layout once, at start. What cannot be read counts as absent. Thread safe.
+// Looks at /proc, /sys and the cgroup layout once, at start. What cannot be read counts as absent. Thread
+// safe.
 HostFacts GatherHostFacts(const cgroupfs::Host& cgroups);
 
-// Names of a capability mask as /proc/<pid>/status prints it ("000001fffeffffff"), sorted; bits without a name are left out.
+// Names of a capability mask as /proc/<pid>/status prints it ("000001fffeffffff"), sorted; bits without a
+// name are left out.
 std::vector<std::string> CapabilityNames(const std::string& hex_mask);
 
 }  // namespace berth::runtime::oci

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `mounts`: the kernel's file systems, the pod's files, and what the request asks for, parents before children.
+// `mounts`: the kernel's file systems, the pod's files, and what the request asks for, parents before
+// children.
 #include <algorithm>
 #include <string_view>
 
@@ -18,8 +19,11 @@ struct Entry {
   json mount;
 };
 
-Entry Make(const std::string& destination, const std::string& type, const std::string& source, std::vector<std::string> options) {
-  return {destination, {{"destination", destination}, {"type", type}, {"source", source}, {"options", std::move(options)}}};
+Entry Make(const std::string& destination, const std::string& type, const std::string& source,
+           std::vector<std::string> options) {
+  return {
+      destination,
+      {{"destination", destination}, {"type", type}, {"source", source}, {"options", std::move(options)}}};
 }
 
 // /proc, /dev and friends.
@@ -31,57 +35,72 @@ std::vector<Entry> KernelMounts(const SpecInput& input) {
   mounts.push_back(Make("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}));
   std::vector<std::string> pts = {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"};
   // Group 5 is "tty" everywhere; a user namespace must have it mapped, or devpts refuses the option.
-  const bool tty_mapped = !ns.user_namespace || std::any_of(ns.gid_mappings.begin(), ns.gid_mappings.end(), [](const IdMapping& m) {
-    return m.container_id <= 5 && 5 - m.container_id < m.length;
-  });
+  const bool tty_mapped = !ns.user_namespace ||
+                          std::any_of(ns.gid_mappings.begin(), ns.gid_mappings.end(), [](const IdMapping& m) {
+                            return m.container_id <= 5 && 5 - m.container_id < m.length;
+                          });
   if (tty_mapped) pts.push_back("gid=5");
   mounts.push_back(Make("/dev/pts", "devpts", "devpts", std::move(pts)));
-  // Both belong to the IPC namespace. The host's needs the host's own mounts when we sit in another user namespace.
+  // Both belong to the IPC namespace. The host's needs the host's own mounts when we sit in another user
+  // namespace.
   if (ns.ipc == NamespaceMode::kNode) {
-    mounts.push_back(Make("/dev/shm", "bind", "/dev/shm", {"rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"}));
+    mounts.push_back(
+        Make("/dev/shm", "bind", "/dev/shm", {"rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"}));
     if (ns.user_namespace) {
-      mounts.push_back(Make("/dev/mqueue", "bind", "/dev/mqueue", {"rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"}));
+      mounts.push_back(Make("/dev/mqueue", "bind", "/dev/mqueue",
+                            {"rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"}));
     } else {
       mounts.push_back(Make("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
     }
   } else {
     if (!input.paths.shm.empty()) {
-      mounts.push_back(Make("/dev/shm", "bind", input.paths.shm, {"rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"}));
+      mounts.push_back(Make("/dev/shm", "bind", input.paths.shm,
+                            {"rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"}));
     }
     mounts.push_back(Make("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
   }
   if (ns.network == NamespaceMode::kNode && ns.user_namespace) {
-    // sysfs belongs to the network namespace's owner: a fresh one is EPERM here. Recursive, because its submounts are locked together.
-    mounts.push_back(Make("/sys", "bind", "/sys", {"rbind", "rprivate", access, "nosuid", "noexec", "nodev"}));
+    // sysfs belongs to the network namespace's owner: a fresh one is EPERM here. Recursive, because its
+    // submounts are locked together.
+    mounts.push_back(
+        Make("/sys", "bind", "/sys", {"rbind", "rprivate", access, "nosuid", "noexec", "nodev"}));
   } else {
     mounts.push_back(Make("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}));
   }
-  mounts.push_back(Make("/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", access}));
+  mounts.push_back(
+      Make("/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", access}));
   return mounts;
 }
 
 absl::Status CheckAsked(const Mount& mount, const SpecInput& input) {
   const auto bad = [&](std::string_view why) {
-    return absl::InvalidArgumentError(absl::StrCat("mount at '", mount.container_path, "' ", absl::string_view(why.data(), why.size())));
+    return absl::InvalidArgumentError(
+        absl::StrCat("mount at '", mount.container_path, "' ", absl::string_view(why.data(), why.size())));
   };
   if (mount.container_path.empty()) return absl::InvalidArgumentError("a mount has no container path");
-  if (mount.container_path.find('\0') != std::string::npos || mount.host_path.find('\0') != std::string::npos) {
+  if (mount.container_path.find('\0') != std::string::npos ||
+      mount.host_path.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError("a mount's path contains a NUL byte");
   }
   if (CleanPath(mount.container_path) == "/") return bad("would hide the whole root file system");
   if (mount.image && !mount.image->image.empty()) {
     if (!mount.host_path.empty()) return bad("names both an image and a host path");
-    return absl::UnimplementedError(
-        absl::StrCat("mount at '", mount.container_path, "': image volumes are not supported yet (image '", mount.image->image, "')"));
+    return absl::UnimplementedError(absl::StrCat("mount at '", mount.container_path,
+                                                 "': image volumes are not supported yet (image '",
+                                                 mount.image->image, "')"));
   }
   if (mount.host_path.empty()) return bad("has neither a host path nor an image");
-  if (mount.host_path[0] != '/') return bad("has a host path that is not absolute: '" + mount.host_path + "'");
+  if (mount.host_path[0] != '/')
+    return bad("has a host path that is not absolute: '" + mount.host_path + "'");
   if (mount.recursive_read_only) {
     if (!mount.readonly) return bad("is recursively read-only but not read-only");
-    if (mount.propagation != MountPropagation::kPrivate) return bad("is recursively read-only, which needs private propagation");
+    if (mount.propagation != MountPropagation::kPrivate)
+      return bad("is recursively read-only, which needs private propagation");
     if (!input.handler->features.recursive_read_only_mounts) {
-      return absl::FailedPreconditionError(absl::StrCat("mount at '", mount.container_path, "': recursively read-only mounts are not possible with handler '",
-                                                        input.handler->name, "' on this host"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("mount at '", mount.container_path,
+                       "': recursively read-only mounts are not possible with handler '", input.handler->name,
+                       "' on this host"));
     }
   }
   for (const std::string& option : mount.mount_options) {
@@ -90,12 +109,15 @@ absl::Status CheckAsked(const Mount& mount, const SpecInput& input) {
     }
   }
   if (mount.selinux_relabel && input.host->selinux) {
-    return absl::UnimplementedError(absl::StrCat("mount at '", mount.container_path, "' asks for SELinux relabelling, which berth does not do yet"));
+    return absl::UnimplementedError(absl::StrCat(
+        "mount at '", mount.container_path, "' asks for SELinux relabelling, which berth does not do yet"));
   }
-  if (mount.uid_mappings.empty() != mount.gid_mappings.empty()) return bad("maps users or groups but not both");
+  if (mount.uid_mappings.empty() != mount.gid_mappings.empty())
+    return bad("maps users or groups but not both");
   if (!mount.uid_mappings.empty() && !input.handler->features.user_namespaces) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("mount at '", mount.container_path, "' needs id mapping, which handler '", input.handler->name, "' cannot do here"));
+    return absl::FailedPreconditionError(absl::StrCat("mount at '", mount.container_path,
+                                                      "' needs id mapping, which handler '",
+                                                      input.handler->name, "' cannot do here"));
   }
   return absl::OkStatus();
 }
@@ -103,9 +125,15 @@ absl::Status CheckAsked(const Mount& mount, const SpecInput& input) {
 Entry AskedMount(const Mount& mount) {
   std::vector<std::string> options = {"rbind"};
   switch (mount.propagation) {
-    case MountPropagation::kPrivate: options.push_back("rprivate"); break;
-    case MountPropagation::kHostToContainer: options.push_back("rslave"); break;
-    case MountPropagation::kBidirectional: options.push_back("rshared"); break;
+    case MountPropagation::kPrivate:
+      options.push_back("rprivate");
+      break;
+    case MountPropagation::kHostToContainer:
+      options.push_back("rslave");
+      break;
+    case MountPropagation::kBidirectional:
+      options.push_back("rshared");
+      break;
   }
   options.push_back(mount.readonly ? "ro" : "rw");
   if (mount.recursive_read_only) options.push_back("rro");
@@ -123,7 +151,8 @@ Entry AskedMount(const Mount& mount) {
 std::size_t Depth(const std::string& path) { return std::count(path.begin(), path.end(), '/'); }
 
 bool IsAtOrBelow(const std::string& path, const std::string& parent) {
-  return path == parent || (path.size() > parent.size() && path.compare(0, parent.size(), parent) == 0 && path[parent.size()] == '/');
+  return path == parent || (path.size() > parent.size() && path.compare(0, parent.size(), parent) == 0 &&
+                            path[parent.size()] == '/');
 }
 
 }  // namespace
@@ -147,8 +176,12 @@ absl::StatusOr<Mounts> BuildMounts(const SpecInput& input) {
   std::vector<Entry> pool;
   const auto pod_file = [&](const char* destination, const std::string& source) {
     const auto& asked = input.container->mounts;
-    if (source.empty() || std::any_of(asked.begin(), asked.end(), [&](const Mount& m) { return CleanPath(m.container_path) == destination; })) return;
-    pool.push_back(Make(destination, "bind", source, {"rbind", "rprivate", input.container->readonly_rootfs ? "ro" : "rw"}));
+    if (source.empty() || std::any_of(asked.begin(), asked.end(), [&](const Mount& m) {
+          return CleanPath(m.container_path) == destination;
+        }))
+      return;
+    pool.push_back(Make(destination, "bind", source,
+                        {"rbind", "rprivate", input.container->readonly_rootfs ? "ro" : "rw"}));
   };
   pod_file("/etc/hosts", input.paths.hosts);
   pod_file("/etc/hostname", input.paths.hostname);
@@ -162,17 +195,22 @@ absl::StatusOr<Mounts> BuildMounts(const SpecInput& input) {
     asked_paths.push_back(pool.back().destination);
     // The root must let through what its mounts are to send or get.
     if (mount.propagation == MountPropagation::kBidirectional) propagation = "rshared";
-    if (mount.propagation == MountPropagation::kHostToContainer && propagation.empty()) propagation = "rslave";
+    if (mount.propagation == MountPropagation::kHostToContainer && propagation.empty())
+      propagation = "rslave";
   }
-  std::stable_sort(pool.begin(), pool.end(), [](const Entry& a, const Entry& b) { return Depth(a.destination) < Depth(b.destination); });
+  std::stable_sort(pool.begin(), pool.end(), [](const Entry& a, const Entry& b) {
+    return Depth(a.destination) < Depth(b.destination);
+  });
 
   Mounts result;
   result.list = json::array();
   result.rootfs_propagation = propagation;
-  // What the request mounts takes the place of ours there and below: a requested /dev brings its own /dev/shm.
+  // What the request mounts takes the place of ours there and below: a requested /dev brings its own
+  // /dev/shm.
   for (Entry& entry : KernelMounts(input)) {
-    const bool replaced = std::any_of(asked_paths.begin(), asked_paths.end(),
-                                      [&](const std::string& path) { return IsAtOrBelow(entry.destination, path); });
+    const bool replaced = std::any_of(asked_paths.begin(), asked_paths.end(), [&](const std::string& path) {
+      return IsAtOrBelow(entry.destination, path);
+    });
     if (!replaced) result.list.push_back(std::move(entry.mount));
   }
   for (Entry& entry : pool) result.list.push_back(std::move(entry.mount));
@@ -180,7 +218,8 @@ absl::StatusOr<Mounts> BuildMounts(const SpecInput& input) {
     try {
       (void)mount.dump();
     } catch (const json::exception&) {
-      return absl::InvalidArgumentError("a mount's path is not UTF-8, and the OCI runtime's specification cannot carry it");
+      return absl::InvalidArgumentError(
+          "a mount's path is not UTF-8, and the OCI runtime's specification cannot carry it");
     }
   }
   return result;

@@ -52,8 +52,8 @@ std::string Words(const base::CommandResult& result) {
   return text.empty() ? result.status.ToString() : text;
 }
 
-// The exit status of somebody else's child that has ended: from /proc while it is a zombie (the last field of stat), from the pidfd once
-// it is reaped (Linux 6.15). Twice, because it may be reaped between the two.
+// The exit status of somebody else's child that has ended: from /proc while it is a zombie (the last field of
+// stat), from the pidfd once it is reaped (Linux 6.15). Twice, because it may be reaped between the two.
 std::optional<base::ExitStatus> HowItEnded(pid_t pid, int pidfd) {
   for (int attempt = 0; attempt < 2; ++attempt) {
     if (const auto status = base::PidfdExitStatus(pidfd); status.ok()) return *status;
@@ -69,28 +69,34 @@ std::optional<base::ExitStatus> HowItEnded(pid_t pid, int pidfd) {
 
 class Trial {
  public:
-  Trial(const HandlerConfig& config, const ProbeOptions& options, const std::string& hide_mount, base::Deadline deadline)
+  Trial(const HandlerConfig& config, const ProbeOptions& options, const std::string& hide_mount,
+        base::Deadline deadline)
       : path_(config.path), options_(options), hide_mount_(hide_mount), deadline_(deadline) {
     const std::size_t tag = std::hash<std::string>()(options.work_dir + "\n" + config.name) % 0xffffffffu;
     id_ = absl::StrCat("berth-probe-", absl::Hex(tag, absl::kZeroPad8));
     dir_ = options.work_dir + "/" + id_;
     rootfs_ = dir_ + "/bundle/rootfs";
-    cgroup_ = options.cgroup_root == "/" || options.cgroup_root.empty() ? "/" + id_ : options.cgroup_root + "/" + id_;
+    cgroup_ = options.cgroup_root == "/" || options.cgroup_root.empty() ? "/" + id_
+                                                                        : options.cgroup_root + "/" + id_;
   }
   ~Trial() { CleanUp(); }
   Trial(const Trial&) = delete;
   Trial& operator=(const Trial&) = delete;
 
-  // Runs one container to its end. `adjust` changes the minimal spec; `created` looks at the created container's init before it is started.
-  absl::Status Run(const std::function<void(json&)>& adjust, const std::function<absl::Status(pid_t)>& created) {
+  // Runs one container to its end. `adjust` changes the minimal spec; `created` looks at the created
+  // container's init before it is started.
+  absl::Status Run(const std::function<void(json&)>& adjust,
+                   const std::function<absl::Status(pid_t)>& created) {
     CleanUp();
     BERTH_RETURN_IF_ERROR(MakeBundle(adjust));
     BERTH_FAULT_POINT("oci.probe_create");
     const std::string pid_file = dir_ + "/pid";
-    BERTH_RETURN_IF_ERROR(Call({"create", "--bundle", dir_ + "/bundle", "--pid-file", pid_file, id_}, "create"));
+    BERTH_RETURN_IF_ERROR(
+        Call({"create", "--bundle", dir_ + "/bundle", "--pid-file", pid_file, id_}, "create"));
     BERTH_FAULT_POINT("oci.probe_created");
     pid_t pid = 0;
-    if (const auto text = base::ReadFile(pid_file); !text.ok() || !absl::SimpleAtoi(absl::StripAsciiWhitespace(*text), &pid)) {
+    if (const auto text = base::ReadFile(pid_file);
+        !text.ok() || !absl::SimpleAtoi(absl::StripAsciiWhitespace(*text), &pid)) {
       return absl::InternalError("it wrote no pid file");
     }
     BERTH_ASSIGN_OR_RETURN(const base::UniqueFd init, base::ToStatusOr(base::PidfdOpen(pid)));
@@ -130,8 +136,10 @@ class Trial {
 
   absl::Status MakeBundle(const std::function<void(json&)>& adjust) {
     BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(rootfs_, 0755)));
-    for (const char* dir : {"/proc", "/dev", "/look"}) BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(rootfs_ + dir, 0755)));
-    BERTH_ASSIGN_OR_RETURN(const std::string program, base::ToStatusOr(base::ReadFile(options_.probe_program, 256u << 20)));
+    for (const char* dir : {"/proc", "/dev", "/look"})
+      BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(rootfs_ + dir, 0755)));
+    BERTH_ASSIGN_OR_RETURN(const std::string program,
+                           base::ToStatusOr(base::ReadFile(options_.probe_program, 256u << 20)));
     BERTH_RETURN_IF_ERROR(base::ToStatus(base::WriteFile(rootfs_ + "/probe", program, 0755)));
     // A container's user namespace must be able to walk here.
     for (const std::string& dir : {dir_, dir_ + "/bundle", rootfs_}) chmod(dir.c_str(), 0755);
@@ -145,24 +153,34 @@ class Trial {
 
   json MinimalSpec() const {
     const std::vector<std::string> caps = {"CAP_CHOWN"};
-    json spec = {
-        {"ociVersion", kSpecVersion},
-        {"process",
-         {{"terminal", false},
-          {"user", {{"uid", 0}, {"gid", 0}}},
-          {"args", {"/probe", "true"}},
-          {"env", {"PATH=/", "ASAN_OPTIONS=detect_leaks=0"}},
-          {"cwd", "/"},
-          {"noNewPrivileges", true},
-          {"capabilities", {{"bounding", caps}, {"effective", caps}, {"permitted", caps}}}}},
-        {"root", {{"path", rootfs_}, {"readonly", true}}},
-        {"mounts",
-         {{{"destination", "/proc"}, {"type", "proc"}, {"source", "proc"}, {"options", {"nosuid", "noexec", "nodev"}}},
-          {{"destination", "/dev"}, {"type", "tmpfs"}, {"source", "tmpfs"}, {"options", {"nosuid", "mode=755", "size=64k"}}}}},
-        {"linux",
-         {{"cgroupsPath", cgroup_},
-          {"namespaces", {{{"type", "mount"}}, {{"type", "pid"}}, {{"type", "ipc"}}, {{"type", "uts"}}, {{"type", "network"}}}},
-          {"resources", {{"devices", {{{"allow", false}, {"access", "rwm"}}}}}}}}};
+    json spec = {{"ociVersion", kSpecVersion},
+                 {"process",
+                  {{"terminal", false},
+                   {"user", {{"uid", 0}, {"gid", 0}}},
+                   {"args", {"/probe", "true"}},
+                   {"env", {"PATH=/", "ASAN_OPTIONS=detect_leaks=0"}},
+                   {"cwd", "/"},
+                   {"noNewPrivileges", true},
+                   {"capabilities", {{"bounding", caps}, {"effective", caps}, {"permitted", caps}}}}},
+                 {"root", {{"path", rootfs_}, {"readonly", true}}},
+                 {"mounts",
+                  {{{"destination", "/proc"},
+                    {"type", "proc"},
+                    {"source", "proc"},
+                    {"options", {"nosuid", "noexec", "nodev"}}},
+                   {{"destination", "/dev"},
+                    {"type", "tmpfs"},
+                    {"source", "tmpfs"},
+                    {"options", {"nosuid", "mode=755", "size=64k"}}}}},
+                 {"linux",
+                  {{"cgroupsPath", cgroup_},
+                   {"namespaces",
+                    {{{"type", "mount"}},
+                     {{"type", "pid"}},
+                     {{"type", "ipc"}},
+                     {{"type", "uts"}},
+                     {{"type", "network"}}}},
+                   {"resources", {{"devices", {{{"allow", false}, {"access", "rwm"}}}}}}}}};
     if (options_.cgroups != nullptr) {
       const HostFacts facts = GatherHostFacts(*options_.cgroups);
       if (facts.seccomp && !NeedsInterpreter(options_.probe_program)) {
@@ -184,7 +202,8 @@ class Trial {
         }
       } else {
         BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(rootfs_ + dir, 0755)));
-        spec["mounts"].push_back({{"destination", dir}, {"type", "bind"}, {"source", dir}, {"options", {"rbind", "ro"}}});
+        spec["mounts"].push_back(
+            {{"destination", dir}, {"type", "bind"}, {"source", dir}, {"options", {"rbind", "ro"}}});
       }
     }
     return absl::OkStatus();
@@ -217,8 +236,8 @@ struct MountLine {
   std::string point, options;
 };
 absl::StatusOr<std::vector<MountLine>> MountsOf(pid_t pid) {
-  BERTH_ASSIGN_OR_RETURN(const std::string text,
-                         base::ToStatusOr(base::ReadFile(absl::StrCat("/proc/", pid, "/mountinfo"), 16u << 20)));
+  BERTH_ASSIGN_OR_RETURN(const std::string text, base::ToStatusOr(base::ReadFile(
+                                                     absl::StrCat("/proc/", pid, "/mountinfo"), 16u << 20)));
   std::vector<MountLine> mounts;
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
@@ -236,27 +255,31 @@ json Bind(const std::string& source, std::vector<std::string> options) {
   return {{"destination", "/look"}, {"type", "bind"}, {"source", source}, {"options", std::move(options)}};
 }
 
-// Binds the host's /dev, which has writable mounts below it (pts at least), and looks whether they turned read-only too.
+// Binds the host's /dev, which has writable mounts below it (pts at least), and looks whether they turned
+// read-only too.
 bool ProbeRecursiveReadOnly(Trial& trial) {
   // mount_setattr(2), Linux 5.12.
   if (syscall(SYS_mount_setattr, -1, "", 0, nullptr, 0) != 0 && errno == ENOSYS) return false;
   bool proven = false;
-  const absl::Status status = trial.Run([](json& spec) { spec["mounts"].push_back(Bind("/dev", {"rbind", "ro", "rro"})); },
-                                        [&](pid_t pid) -> absl::Status {
-                                          BERTH_ASSIGN_OR_RETURN(const auto mounts, MountsOf(pid));
-                                          int below = 0, writable = 0;
-                                          for (const MountLine& m : mounts) {
-                                            if (absl::StartsWith(m.point, "/look/")) ++below;
-                                            if (absl::StartsWith(m.point, "/look") && !HasOption(m.options, "ro")) ++writable;
-                                          }
-                                          proven = below > 0 && writable == 0;
-                                          return absl::OkStatus();
-                                        });
+  const absl::Status status = trial.Run(
+      [](json& spec) {
+        spec["mounts"].push_back(Bind("/dev", {"rbind", "ro", "rro"}));
+      },
+      [&](pid_t pid) -> absl::Status {
+        BERTH_ASSIGN_OR_RETURN(const auto mounts, MountsOf(pid));
+        int below = 0, writable = 0;
+        for (const MountLine& m : mounts) {
+          if (absl::StartsWith(m.point, "/look/")) ++below;
+          if (absl::StartsWith(m.point, "/look") && !HasOption(m.options, "ro")) ++writable;
+        }
+        proven = below > 0 && writable == 0;
+        return absl::OkStatus();
+      });
   return status.ok() && proven;
 }
 
-// A user namespace with an idmapped bind mount in it: kubelet maps every mount of such a pod, and a runtime that ignores the
-// mapping would show files as nobody's.
+// A user namespace with an idmapped bind mount in it: kubelet maps every mount of such a pod, and a runtime
+// that ignores the mapping would show files as nobody's.
 bool ProbeUserNamespaces(Trial& trial) {
   const json mapping = json::array({{{"containerID", 0}, {"hostID", 0x40000000}, {"size", 65536}}});
   bool proven = false;
@@ -272,7 +295,8 @@ bool ProbeUserNamespaces(Trial& trial) {
       },
       [&](pid_t pid) -> absl::Status {
         BERTH_ASSIGN_OR_RETURN(const auto mounts, MountsOf(pid));
-        for (const MountLine& m : mounts) proven = proven || (m.point == "/look" && HasOption(m.options, "idmapped"));
+        for (const MountLine& m : mounts)
+          proven = proven || (m.point == "/look" && HasOption(m.options, "idmapped"));
         return absl::OkStatus();
       });
   return status.ok() && proven;
@@ -284,7 +308,8 @@ bool NeedsInterpreter(const std::string& program) {
   const auto fd = base::OpenAt(AT_FDCWD, program, O_RDONLY);
   Elf64_Ehdr header;
   if (!fd.ok() || pread(fd->get(), &header, sizeof header, 0) != sizeof header) return false;
-  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64) return false;
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64)
+    return false;
   for (int i = 0; i < header.e_phnum; ++i) {
     Elf64_Phdr segment;
     const off_t at = static_cast<off_t>(header.e_phoff) + static_cast<off_t>(i) * header.e_phentsize;
@@ -312,7 +337,8 @@ Handler ProbeHandler(const HandlerConfig& config, const ProbeOptions& options, b
   }
   handler.version = version->out.substr(0, version->out.find('\n'));
 
-  // As it is first; where that fails, without the v2 tree of a hybrid host, which crun refuses when it owns a controller.
+  // As it is first; where that fails, without the v2 tree of a hybrid host, which crun refuses when it owns a
+  // controller.
   std::vector<std::string> ways = {""};
   const std::string unified = options.cgroups == nullptr ? "" : options.cgroups->UnifiedMountToHide();
   if (!unified.empty() && absl::StartsWith(handler.version, "crun")) ways.push_back(unified);
@@ -320,7 +346,9 @@ Handler ProbeHandler(const HandlerConfig& config, const ProbeOptions& options, b
     Trial trial(config, options, hide, deadline);
     const absl::Status status = trial.Run(nullptr, nullptr);
     if (!status.ok()) {
-      absl::StrAppend(&handler.why_not, handler.why_not.empty() ? "" : absl::StrCat("; with '", hide, "' hidden: "), status.message());
+      absl::StrAppend(&handler.why_not,
+                      handler.why_not.empty() ? "" : absl::StrCat("; with '", hide, "' hidden: "),
+                      status.message());
       continue;
     }
     handler.usable = true;

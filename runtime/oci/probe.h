@@ -9,8 +9,9 @@
 
 namespace berth::runtime::oci {
 
-// Fills version, usable or why_not, hide_mount and features. Everything made is removed, also what an earlier, killed probe in the same
-// work_dir left. Names are derived from work_dir, so that two daemons do not meet.
+// Fills version, usable or why_not, hide_mount and features. Everything made is removed, also what an
+// earlier, killed probe in the same work_dir left. Names are derived from work_dir, so that two daemons do
+// not meet.
 Handler ProbeHandler(const HandlerConfig& config, const ProbeOptions& options, base::Deadline deadline);
 
 // Does this ELF file name an interpreter? Such a program does not run alone in an empty root.

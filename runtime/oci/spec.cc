@@ -47,8 +47,10 @@ absl::StatusOr<json> BuildSpec(const SpecInput& input) {
   if (json devices = Devices(input); !devices.empty()) linux["devices"] = std::move(devices);
   if (!mounts.rootfs_propagation.empty()) linux["rootfsPropagation"] = mounts.rootfs_propagation;
   // Literal: an empty list is procMount Unmasked.
-  if (!privileged && !input.container->masked_paths.empty()) linux["maskedPaths"] = input.container->masked_paths;
-  if (!privileged && !input.container->readonly_paths.empty()) linux["readonlyPaths"] = input.container->readonly_paths;
+  if (!privileged && !input.container->masked_paths.empty())
+    linux["maskedPaths"] = input.container->masked_paths;
+  if (!privileged && !input.container->readonly_paths.empty())
+    linux["readonlyPaths"] = input.container->readonly_paths;
   BERTH_ASSIGN_OR_RETURN(json seccomp, Seccomp(input, capabilities));
   if (!seccomp.is_null()) linux["seccomp"] = std::move(seccomp);
   if (const auto it = spec["process"].find("selinuxLabel"); it != spec["process"].end()) {
@@ -56,7 +58,8 @@ absl::StatusOr<json> BuildSpec(const SpecInput& input) {
     const std::string label = it->get<std::string>();
     std::size_t level = 0;
     for (int colons = 0; colons < 3; ++colons) level = label.find(':', level) + 1;
-    linux["mountLabel"] = label.substr(0, label.find(':')) + ":object_r:container_file_t:" + label.substr(level);
+    linux["mountLabel"] =
+        label.substr(0, label.find(':')) + ":object_r:container_file_t:" + label.substr(level);
   }
   return spec;
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The OCI runtime specification of a container as a pure function: request + image config + host facts in, config.json out. No file is
-// read and no clock asked here, so that golden tests tell the whole truth.
+// The OCI runtime specification of a container as a pure function: request + image config + host facts in,
+// config.json out. No file is read and no clock asked here, so that golden tests tell the whole truth.
 #pragma once
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/status/statusor.h"
 #include "image/image.h"
@@ -20,10 +19,10 @@ namespace berth::runtime::oci {
 // What of the host bears on a spec; gathered once by GatherHostFacts (host_facts.h).
 struct HostFacts {
   bool cgroup_v2 = false;
-  std::vector<std::string> hugepage_sizes;      // settable ones
+  std::vector<std::string> hugepage_sizes;  // settable ones
   bool swap_accounting = false;
-  std::vector<std::string> capabilities;        // our bounding set, "CAP_…": privileged containers get these
-  int oom_score_adj_floor = -1000;              // our own value without CAP_SYS_RESOURCE: lower is clamped
+  std::vector<std::string> capabilities;  // our bounding set, "CAP_…": privileged containers get these
+  int oom_score_adj_floor = -1000;        // our own value without CAP_SYS_RESOURCE: lower is clamped
   bool seccomp = true;
   bool apparmor = false;
   bool selinux = false;
@@ -35,10 +34,12 @@ struct HostFacts {
 // Paths made by the caller before the container is created.
 struct ContainerPaths {
   std::string rootfs;
-  std::string resolv_conf, hostname, shm;        // "" = not mounted by us (host network's /etc/hostname too is given)
-  std::string hosts;                             // mounted at /etc/hosts unless the request mounts there
-  std::string netns, ipcns, utsns, pidns;        // to join; "" = the host's for net/ipc/uts; pidns "" + pid_private = new one
-  std::string userns;                            // to join, with namespaces.user_namespace; the mappings are those of `namespaces`
+  std::string resolv_conf, hostname,
+      shm;            // "" = not mounted by us (host network's /etc/hostname too is given)
+  std::string hosts;  // mounted at /etc/hosts unless the request mounts there
+  std::string netns, ipcns, utsns,
+      pidns;           // to join; "" = the host's for net/ipc/uts; pidns "" + pid_private = new one
+  std::string userns;  // to join, with namespaces.user_namespace; the mappings are those of `namespaces`
 };
 
 struct SpecInput {
@@ -48,12 +49,12 @@ struct SpecInput {
   const HostFacts* host = nullptr;
   const Handler* handler = nullptr;
   ContainerPaths paths;
-  NamespaceOptions namespaces;      // effective ones
+  NamespaceOptions namespaces;  // effective ones
   ResolvedUser user;
-  std::string cgroup;               // cgroupsPath: "/kubepods/…/<id>"
+  std::string cgroup;  // cgroupsPath: "/kubepods/…/<id>"
   std::string container_id, pod_id;
-  struct ResolvedDevice {           // devices were looked at by the caller
-    std::string path, type;         // type "c" or "b"
+  struct ResolvedDevice {    // devices were looked at by the caller
+    std::string path, type;  // type "c" or "b"
     std::int64_t major = 0, minor = 0;
     std::uint32_t mode = 0, uid = 0, gid = 0;
     std::string permissions;
@@ -66,9 +67,12 @@ struct SpecInput {
 absl::StatusOr<nlohmann::json> BuildSpec(const SpecInput& input);
 
 // Effective argv by the image rules: command set → image's Cmd dropped; none at all is INVALID_ARGUMENT.
-absl::StatusOr<std::vector<std::string>> BuildArgs(const ContainerConfig& container, const image::ImageConfig& image);
+absl::StatusOr<std::vector<std::string>> BuildArgs(const ContainerConfig& container,
+                                                   const image::ImageConfig& image);
 
-// The process object for `exec --process`, from the container's own spec: same user, env, capabilities, no_new_privs, LSM labels.
-nlohmann::json BuildExecProcess(const nlohmann::json& container_spec, const std::vector<std::string>& command, bool tty);
+// The process object for `exec --process`, from the container's own spec: same user, env, capabilities,
+// no_new_privs, LSM labels.
+nlohmann::json BuildExecProcess(const nlohmann::json& container_spec, const std::vector<std::string>& command,
+                                bool tty);
 
 }  // namespace berth::runtime::oci

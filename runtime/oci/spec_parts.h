@@ -2,10 +2,9 @@
 // The pieces that BuildSpec (spec.h) is made of; each is pure and tested by itself. Errors as BuildSpec's.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/status/statusor.h"
 #include "runtime/oci/spec.h"
@@ -16,7 +15,8 @@ namespace berth::runtime::oci {
 // Capability sets of the container, by what the host has to give.
 absl::StatusOr<security::CapabilitySets> Capabilities(const SpecInput& input);
 
-// process.env: PATH, image, HOSTNAME, request; then TERM and HOME where nobody set them. The last of a key wins and keeps the first's place.
+// process.env: PATH, image, HOSTNAME, request; then TERM and HOME where nobody set them. The last of a key
+// wins and keeps the first's place.
 absl::StatusOr<std::vector<std::string>> Environment(const SpecInput& input);
 // process.cwd: request, image, "/".
 absl::StatusOr<std::string> WorkingDir(const SpecInput& input);
@@ -25,8 +25,8 @@ absl::StatusOr<nlohmann::json> Process(const SpecInput& input, const security::C
 // Lexically cleaned absolute path inside the container: "a//b/../c" → "/a/c"; never above "/".
 std::string CleanPath(const std::string& path);
 struct Mounts {
-  nlohmann::json list;               // the specification's `mounts`, in the order in which they are made
-  std::string rootfs_propagation;    // "" = the runtime's default
+  nlohmann::json list;             // the specification's `mounts`, in the order in which they are made
+  std::string rootfs_propagation;  // "" = the runtime's default
 };
 absl::StatusOr<Mounts> BuildMounts(const SpecInput& input);
 

@@ -43,32 +43,40 @@ absl::Status CheckText(const std::string& text, const std::string& what) {
   try {
     (void)json(text).dump();
   } catch (const json::exception&) {
-    return absl::InvalidArgumentError(what + " is not UTF-8: the OCI runtime reads its specification as JSON, which cannot carry it");
+    return absl::InvalidArgumentError(
+        what + " is not UTF-8: the OCI runtime reads its specification as JSON, which cannot carry it");
   }
   return absl::OkStatus();
 }
 
-// AppArmor and SELinux. A host without one of them ignores the defaults and refuses what was asked for by name.
+// AppArmor and SELinux. A host without one of them ignores the defaults and refuses what was asked for by
+// name.
 absl::Status AddLsmLabels(const SpecInput& input, json& process) {
   const ContainerConfig& container = *input.container;
   if (container.privileged) return absl::OkStatus();
   if (container.apparmor && container.apparmor->type == ProfileType::kLocalhost) {
-    if (container.apparmor->localhost_ref.empty()) return absl::InvalidArgumentError("AppArmor profile of type Localhost without a name");
+    if (container.apparmor->localhost_ref.empty())
+      return absl::InvalidArgumentError("AppArmor profile of type Localhost without a name");
     if (!input.host->apparmor) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("AppArmor profile '", container.apparmor->localhost_ref, "' was asked for, but this host has no AppArmor"));
+      return absl::FailedPreconditionError(absl::StrCat("AppArmor profile '",
+                                                        container.apparmor->localhost_ref,
+                                                        "' was asked for, but this host has no AppArmor"));
     }
     BERTH_RETURN_IF_ERROR(CheckText(container.apparmor->localhost_ref, "the AppArmor profile's name"));
     process["apparmorProfile"] = container.apparmor->localhost_ref;
-  } else if (container.apparmor && container.apparmor->type == ProfileType::kRuntimeDefault && input.host->apparmor) {
+  } else if (container.apparmor && container.apparmor->type == ProfileType::kRuntimeDefault &&
+             input.host->apparmor) {
     return absl::UnimplementedError(
-        "berth has no AppArmor profile of its own yet: ask for a Localhost profile that is loaded on the node, or for Unconfined");
+        "berth has no AppArmor profile of its own yet: ask for a Localhost profile that is loaded on the "
+        "node, or for Unconfined");
   }
   if (input.host->selinux && container.selinux) {
     const SelinuxOptions& o = *container.selinux;
-    const auto part = [](const std::string& text, const char* otherwise) { return text.empty() ? std::string(otherwise) : text; };
-    const std::string label = absl::StrCat(part(o.user, "system_u"), ":", part(o.role, "system_r"), ":", part(o.type, "container_t"), ":",
-                                           part(o.level, "s0"));
+    const auto part = [](const std::string& text, const char* otherwise) {
+      return text.empty() ? std::string(otherwise) : text;
+    };
+    const std::string label = absl::StrCat(part(o.user, "system_u"), ":", part(o.role, "system_r"), ":",
+                                           part(o.type, "container_t"), ":", part(o.level, "s0"));
     BERTH_RETURN_IF_ERROR(CheckText(label, "the SELinux label"));
     process["selinuxLabel"] = label;
   }
@@ -77,7 +85,8 @@ absl::Status AddLsmLabels(const SpecInput& input, json& process) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> BuildArgs(const ContainerConfig& container, const image::ImageConfig& image) {
+absl::StatusOr<std::vector<std::string>> BuildArgs(const ContainerConfig& container,
+                                                   const image::ImageConfig& image) {
   std::vector<std::string> args = container.command;
   const std::vector<std::string>* rest = &container.args;
   if (args.empty()) {
@@ -86,7 +95,8 @@ absl::StatusOr<std::vector<std::string>> BuildArgs(const ContainerConfig& contai
     if (container.args.empty()) rest = &image.cmd;
   }
   args.insert(args.end(), rest->begin(), rest->end());
-  if (args.empty()) return absl::InvalidArgumentError("no command: neither the request nor the image names one");
+  if (args.empty())
+    return absl::InvalidArgumentError("no command: neither the request nor the image names one");
   if (args[0].empty()) return absl::InvalidArgumentError("the command's first word is empty");
   for (const std::string& arg : args) BERTH_RETURN_IF_ERROR(CheckText(arg, "the command line"));
   return args;
@@ -99,7 +109,8 @@ absl::StatusOr<std::vector<std::string>> Environment(const SpecInput& input) {
     const std::size_t equals = entry.find('=');
     // Entries without a value name a build argument that was not given: nothing to set.
     if (equals == 0 || equals == std::string::npos) continue;
-    BERTH_RETURN_IF_ERROR(CheckText(entry, absl::StrCat("environment variable '", entry.substr(0, equals), "' of the image")));
+    BERTH_RETURN_IF_ERROR(
+        CheckText(entry, absl::StrCat("environment variable '", entry.substr(0, equals), "' of the image")));
     env.Set(entry.substr(0, equals), entry.substr(equals + 1));
   }
   // After the image: a HOSTNAME there is the one of the machine that built it.
@@ -107,7 +118,8 @@ absl::StatusOr<std::vector<std::string>> Environment(const SpecInput& input) {
   if (!hostname.empty()) env.Set("HOSTNAME", hostname);
   for (const EnvVar& var : input.container->envs) {
     if (var.key.empty() || var.key.find('=') != std::string::npos) {
-      return absl::InvalidArgumentError(absl::StrCat("environment variable with the impossible name '", var.key, "'"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("environment variable with the impossible name '", var.key, "'"));
     }
     BERTH_RETURN_IF_ERROR(CheckText(var.key, "the name of an environment variable"));
     BERTH_RETURN_IF_ERROR(CheckText(var.value, absl::StrCat("environment variable '", var.key, "'")));
@@ -135,7 +147,8 @@ absl::StatusOr<json> Process(const SpecInput& input, const security::CapabilityS
   BERTH_ASSIGN_OR_RETURN(process["args"], BuildArgs(container, *input.image));
   BERTH_ASSIGN_OR_RETURN(process["env"], Environment(input));
   BERTH_ASSIGN_OR_RETURN(process["cwd"], WorkingDir(input));
-  process["user"] = {{"uid", input.user.uid}, {"gid", input.user.gid}, {"additionalGids", input.user.supplemental_groups}};
+  process["user"] = {
+      {"uid", input.user.uid}, {"gid", input.user.gid}, {"additionalGids", input.user.supplemental_groups}};
   process["capabilities"] = {{"bounding", capabilities.bounding},
                              {"effective", capabilities.bounding},
                              {"permitted", capabilities.bounding},
@@ -143,7 +156,8 @@ absl::StatusOr<json> Process(const SpecInput& input, const security::CapabilityS
                              {"ambient", capabilities.ambient}};
   process["noNewPrivileges"] = container.no_new_privs;
   // Always written: unset, it would be the monitor's.
-  process["oomScoreAdj"] = std::clamp<std::int64_t>(container.oom_score_adj.value_or(0), input.host->oom_score_adj_floor, kOomScoreMax);
+  process["oomScoreAdj"] = std::clamp<std::int64_t>(container.oom_score_adj.value_or(0),
+                                                    input.host->oom_score_adj_floor, kOomScoreMax);
   BERTH_RETURN_IF_ERROR(AddLsmLabels(input, process));
   return process;
 }
@@ -155,7 +169,8 @@ json BuildExecProcess(const json& container_spec, const std::vector<std::string>
   process.erase("consoleSize");
   if (tty) {
     json& env = process["env"];
-    const bool has = std::any_of(env.begin(), env.end(), [](const json& e) { return e.get<std::string>().rfind("TERM=", 0) == 0; });
+    const bool has = std::any_of(env.begin(), env.end(),
+                                 [](const json& e) { return e.get<std::string>().rfind("TERM=", 0) == 0; });
     if (!has) env.push_back("TERM=xterm");
   }
   return process;

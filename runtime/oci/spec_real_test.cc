@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs what BuildSpec makes through the OCI runtimes of this host, with the host's own /usr inside and python to look around.
+// Runs what BuildSpec makes through the OCI runtimes of this host, with the host's own /usr inside and python
+// to look around.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -103,7 +104,13 @@ class SpecRealTest : public ::testing::TestWithParam<std::pair<const char*, cons
 
     // Namespaces to join, as the pod's pins would be.
     base::SpawnOptions spawn;
-    spawn.argv = {"/usr/bin/unshare", "--net", "--ipc", "--uts", "/bin/sh", "-c", "hostname pod-host; echo ready; exec sleep 300"};
+    spawn.argv = {"/usr/bin/unshare",
+                  "--net",
+                  "--ipc",
+                  "--uts",
+                  "/bin/sh",
+                  "-c",
+                  "hostname pod-host; echo ready; exec sleep 300"};
     spawn.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
     int ends[2];
     ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
@@ -117,7 +124,8 @@ class SpecRealTest : public ::testing::TestWithParam<std::pair<const char*, cons
     ASSERT_EQ(read(in.get(), &byte, 1), 1);
 
     rootfs_ = dir_ + "/rootfs";
-    for (const char* path : {"/etc", "/tmp", "/proc", "/sys", "/dev", "/work", "/usr"}) ASSERT_TRUE(base::MakeDirs(rootfs_ + path, 0755).ok());
+    for (const char* path : {"/etc", "/tmp", "/proc", "/sys", "/dev", "/work", "/usr"})
+      ASSERT_TRUE(base::MakeDirs(rootfs_ + path, 0755).ok());
     for (const char* link : {"/bin", "/lib", "/lib64", "/sbin"}) {
       ASSERT_EQ(symlink((std::string("usr") + link).c_str(), (rootfs_ + link).c_str()), 0);
     }
@@ -155,7 +163,9 @@ class SpecRealTest : public ::testing::TestWithParam<std::pair<const char*, cons
         EXPECT_TRUE((*cgroup)->Remove().ok());
       }
     }
-    if (!dir_.empty()) { EXPECT_TRUE(base::RemoveTree(dir_).ok()); }
+    if (!dir_.empty()) {
+      EXPECT_TRUE(base::RemoveTree(dir_).ok());
+    }
   }
 
   SpecInput Input() {
@@ -222,13 +232,16 @@ TEST_P(SpecRealTest, ADefaultContainerIsConfinedAndWorks) {
   const json out = Run(Input());
   ASSERT_TRUE(out.is_object());
   // Refused, and with the errno that programs expect.
-  for (const char* name : {"unshare_user", "unshare_uts", "keyctl", "mount", "clone_user", "io_uring", "bpf", "personality"}) {
+  for (const char* name :
+       {"unshare_user", "unshare_uts", "keyctl", "mount", "clone_user", "io_uring", "bpf", "personality"}) {
     EXPECT_EQ(out[name], EPERM) << name;
   }
   for (const char* name : {"clone3", "unknown"}) EXPECT_EQ(out[name], ENOSYS) << name;
   for (const char* name : {"vsock", "vsock_upper", "alg"}) EXPECT_EQ(out[name], EAFNOSUPPORT) << name;
   // Ordinary life.
-  for (const char* name : {"child", "null", "mknod", "inet", "unix", "inet6_upper", "personality_ask", "root", "shm"}) EXPECT_EQ(out[name], 0) << name;
+  for (const char* name :
+       {"child", "null", "mknod", "inet", "unix", "inet6_upper", "personality_ask", "root", "shm"})
+    EXPECT_EQ(out[name], 0) << name;
   EXPECT_NE(out["mknod_open"], 0);  // making a node is a capability, opening it the device cgroup's matter
   EXPECT_NE(out["kmsg"], 0);
   for (const char* name : {"sysctl", "sysfs", "cgroup"}) EXPECT_NE(out[name], 0) << name;
@@ -258,7 +271,8 @@ TEST_P(SpecRealTest, PrivilegedOpensEverythingThatWeHave) {
   container_.devices = {{"/dev/zero", "/dev/zero", "rwm"}};  // also one of the runtime's own
   const json out = Run(Input());
   ASSERT_TRUE(out.is_object());
-  for (const char* name : {"unshare_uts", "clone_user", "keyctl", "child", "null", "kmsg", "cgroup", "sysctl"}) {
+  for (const char* name :
+       {"unshare_uts", "clone_user", "keyctl", "child", "null", "kmsg", "cgroup", "sysctl"}) {
     EXPECT_EQ(out[name], 0) << name;
   }
   EXPECT_EQ(out["seccomp"], "0");
@@ -320,7 +334,9 @@ TEST_P(SpecRealTest, HostNamespacesAreTheHosts) {
   SpecInput input = Input();
   input.namespaces.network = input.namespaces.ipc = input.namespaces.pid = NamespaceMode::kNode;
   input.paths.netns = input.paths.ipcns = input.paths.utsns = "";
-  container_.command = {"/bin/sh", "-c", "echo \"{\\\"net\\\": \\\"$(readlink /proc/self/ns/net)\\\", \\\"pid\\\": \\\"$(readlink /proc/self/ns/pid)\\\"}\""};
+  container_.command = {"/bin/sh", "-c",
+                        "echo \"{\\\"net\\\": \\\"$(readlink /proc/self/ns/net)\\\", \\\"pid\\\": "
+                        "\\\"$(readlink /proc/self/ns/pid)\\\"}\""};
   const json out = Run(input);
   ASSERT_TRUE(out.is_object());
   char link[64] = {};
@@ -331,7 +347,8 @@ TEST_P(SpecRealTest, HostNamespacesAreTheHosts) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Runtimes, SpecRealTest,
-                         ::testing::Values(std::pair{"crun", "/usr/bin/crun"}, std::pair{"runc", "/usr/sbin/runc"}),
+                         ::testing::Values(std::pair{"crun", "/usr/bin/crun"},
+                                           std::pair{"runc", "/usr/sbin/runc"}),
                          [](const auto& value) { return std::string(value.param.first); });
 
 }  // namespace

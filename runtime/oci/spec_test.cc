@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Golden files show whole specifications (BERTH_UPDATE_GOLDEN=1 rewrites them: read the diff); the rest takes one topic each.
+// Golden files show whole specifications (BERTH_UPDATE_GOLDEN=1 rewrites them: read the diff); the rest takes
+// one topic each.
 #include "runtime/oci/spec.h"
 
 #include <gmock/gmock.h>
@@ -46,8 +47,16 @@ class SpecTest : public ::testing::Test {
     input_.host = &host_;
     input_.handler = &handler_;
     input_.namespaces.pid = NamespaceMode::kContainer;
-    input_.paths = {.rootfs = "/r/rootfs", .resolv_conf = "/s/resolv.conf", .hostname = "/s/hostname", .shm = "/s/shm", .hosts = "/s/hosts",
-                    .netns = "/s/ns/net", .ipcns = "/s/ns/ipc", .utsns = "/s/ns/uts", .pidns = "", .userns = ""};
+    input_.paths = {.rootfs = "/r/rootfs",
+                    .resolv_conf = "/s/resolv.conf",
+                    .hostname = "/s/hostname",
+                    .shm = "/s/shm",
+                    .hosts = "/s/hosts",
+                    .netns = "/s/ns/net",
+                    .ipcns = "/s/ns/ipc",
+                    .utsns = "/s/ns/uts",
+                    .pidns = "",
+                    .userns = ""};
     input_.user = {0, 0, {0}, "/root"};
     input_.cgroup = "/kubepods/pod1/c1";
     input_.container_id = "c1";
@@ -77,7 +86,9 @@ class SpecTest : public ::testing::Test {
   }
   static std::vector<std::string> NamespaceTypes(const json& spec) {
     std::vector<std::string> out;
-    for (const json& ns : spec["linux"]["namespaces"]) out.push_back(ns["type"].get<std::string>() + (ns.contains("path") ? "=" + ns["path"].get<std::string>() : ""));
+    for (const json& ns : spec["linux"]["namespaces"])
+      out.push_back(ns["type"].get<std::string>() +
+                    (ns.contains("path") ? "=" + ns["path"].get<std::string>() : ""));
     return out;
   }
   void Golden(const std::string& name) {
@@ -88,7 +99,8 @@ class SpecTest : public ::testing::Test {
     }
     const auto text = base::ReadFile(path);
     ASSERT_TRUE(text.ok()) << text.error().Message();
-    EXPECT_EQ(json::diff(json::parse(*text), spec), json::array()) << "run with BERTH_UPDATE_GOLDEN=1 and read the diff";
+    EXPECT_EQ(json::diff(json::parse(*text), spec), json::array())
+        << "run with BERTH_UPDATE_GOLDEN=1 and read the diff";
   }
   static Mount Bind(const std::string& inside, const std::string& host = "/h") {
     Mount m;
@@ -141,7 +153,13 @@ TEST_F(SpecTest, GoldenPrivilegedHostNamespaces) {
   AsKubelet(container_);
   container_.privileged = true;
   container_.oom_score_adj = -997;
-  input_.namespaces = {.network = NamespaceMode::kNode, .pid = NamespaceMode::kNode, .ipc = NamespaceMode::kNode, .target_id = "", .user_namespace = false, .uid_mappings = {}, .gid_mappings = {}};
+  input_.namespaces = {.network = NamespaceMode::kNode,
+                       .pid = NamespaceMode::kNode,
+                       .ipc = NamespaceMode::kNode,
+                       .target_id = "",
+                       .user_namespace = false,
+                       .uid_mappings = {},
+                       .gid_mappings = {}};
   input_.paths.netns = input_.paths.ipcns = input_.paths.utsns = input_.paths.shm = "";
   input_.devices = {{"/dev/sda", "b", 8, 0, 0660, 0, 6, "rwm"}};
   pod_.hostname = "";
@@ -167,7 +185,8 @@ TEST_F(SpecTest, ArgumentsFollowTheImageRules) {
   container_.command = {"/bin/sh"};
   EXPECT_THAT(*BuildArgs(container_, image_), ElementsAre("/bin/sh", "x"));
   container_.args = {};
-  EXPECT_THAT(*BuildArgs(container_, image_), ElementsAre("/bin/sh"));  // the image's Cmd belongs to its own entry point
+  EXPECT_THAT(*BuildArgs(container_, image_),
+              ElementsAre("/bin/sh"));  // the image's Cmd belongs to its own entry point
   container_.command = {};
   image_.entrypoint = {""};
   EXPECT_THAT(*BuildArgs(container_, image_), ElementsAre("serve"));
@@ -181,11 +200,14 @@ TEST_F(SpecTest, ArgumentsFollowTheImageRules) {
 
 TEST_F(SpecTest, TheLastWordInTheEnvironmentWins) {
   container_.envs = {{"LANG", "de"}, {"A", "1"}, {"A", "2"}};
-  EXPECT_THAT(*Environment(input_), ElementsAre("PATH=/opt/bin:/bin", "LANG=de", "HOSTNAME=web-0", "A=2", "HOME=/root"));
+  EXPECT_THAT(*Environment(input_),
+              ElementsAre("PATH=/opt/bin:/bin", "LANG=de", "HOSTNAME=web-0", "A=2", "HOME=/root"));
   container_.envs = {{"HOME", "/x"}, {"HOSTNAME", "mine"}, {"TERM", ""}};
   container_.tty = true;
   image_.env = {"NOVALUE", "=odd"};
-  EXPECT_THAT(*Environment(input_), ElementsAre("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=mine", "HOME=/x", "TERM="));
+  EXPECT_THAT(*Environment(input_),
+              ElementsAre("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                          "HOSTNAME=mine", "HOME=/x", "TERM="));
   container_.envs = {};
   EXPECT_THAT(*Environment(input_), Contains("TERM=xterm"));
   pod_.hostname = "";
@@ -195,7 +217,8 @@ TEST_F(SpecTest, TheLastWordInTheEnvironmentWins) {
 }
 
 TEST_F(SpecTest, AnEnvironmentThatCannotBeCarriedIsRefusedByName) {
-  for (const EnvVar& bad : {EnvVar{"BYTES", "\xff\xfe"}, EnvVar{"NUL", std::string("a\0", 2)}, EnvVar{"", "x"}, EnvVar{"A=B", "x"}}) {
+  for (const EnvVar& bad : {EnvVar{"BYTES", "\xff\xfe"}, EnvVar{"NUL", std::string("a\0", 2)},
+                            EnvVar{"", "x"}, EnvVar{"A=B", "x"}}) {
     container_.envs = {bad};
     const auto env = Environment(input_);
     ASSERT_FALSE(env.ok());
@@ -224,10 +247,13 @@ TEST_F(SpecTest, PathsAreCleanedWithoutLeavingTheRoot) {
 }
 
 TEST_F(SpecTest, ParentsAreMountedBeforeChildrenAndEqualsKeepTheirOrder) {
-  container_.mounts = {Bind("/data/a/b", "/1"), Bind("/data", "/2"), Bind("rel", "/3"), Bind("/data", "/4"), Bind("/etc", "/5")};
+  container_.mounts = {Bind("/data/a/b", "/1"), Bind("/data", "/2"), Bind("rel", "/3"), Bind("/data", "/4"),
+                       Bind("/etc", "/5")};
   const json spec = Build();
-  EXPECT_THAT(Destinations(spec), ElementsAre("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup", "/data", "/rel", "/data",
-                                              "/etc", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/data/a/b"));
+  EXPECT_THAT(
+      Destinations(spec),
+      ElementsAre("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup", "/data",
+                  "/rel", "/data", "/etc", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/data/a/b"));
   EXPECT_EQ(spec["mounts"][7]["source"], "/2");
   EXPECT_EQ(spec["mounts"][9]["source"], "/4");
 }
@@ -235,7 +261,8 @@ TEST_F(SpecTest, ParentsAreMountedBeforeChildrenAndEqualsKeepTheirOrder) {
 TEST_F(SpecTest, WhatTheRequestMountsTakesThePlaceOfOurs) {
   container_.mounts = {Bind("/dev/", "/mydev"), Bind("/etc/hosts", "/h"), Bind("/sys/fs/cgroup", "/cg")};
   const json spec = Build();
-  EXPECT_THAT(Destinations(spec), ElementsAre("/proc", "/sys", "/dev", "/etc/hostname", "/etc/resolv.conf", "/etc/hosts", "/sys/fs/cgroup"));
+  EXPECT_THAT(Destinations(spec), ElementsAre("/proc", "/sys", "/dev", "/etc/hostname", "/etc/resolv.conf",
+                                              "/etc/hosts", "/sys/fs/cgroup"));
   EXPECT_EQ(MountAt(spec, "/etc/hosts")["source"], "/h");
   container_.mounts = {Bind("/devices", "/d")};  // a name that only begins alike
   EXPECT_THAT(Destinations(Build()), Contains("/dev/shm"));
@@ -249,7 +276,8 @@ TEST_F(SpecTest, MountOptionsFollowTheRequest) {
   m.readonly = m.recursive_read_only = true;
   m.mount_options = {"noexec", "nosuid", "nodev", "noexec"};
   container_.mounts = {m};
-  EXPECT_EQ(MountAt(Build(), "/m")["options"], json({"rbind", "rprivate", "ro", "rro", "noexec", "nosuid", "nodev"}));
+  EXPECT_EQ(MountAt(Build(), "/m")["options"],
+            json({"rbind", "rprivate", "ro", "rro", "noexec", "nosuid", "nodev"}));
   Mount slave = Bind("/s"), shared = Bind("/t");
   slave.propagation = MountPropagation::kHostToContainer;
   shared.propagation = MountPropagation::kBidirectional;
@@ -323,7 +351,8 @@ TEST_F(SpecTest, KernelFileSystemsFitTheNamespaces) {
 }
 
 TEST_F(SpecTest, NamespacesAreThePodsAndNeverTheHostsByAccident) {
-  EXPECT_THAT(NamespaceTypes(Build()), ElementsAre("mount", "network=/s/ns/net", "ipc=/s/ns/ipc", "uts=/s/ns/uts", "pid"));
+  EXPECT_THAT(NamespaceTypes(Build()),
+              ElementsAre("mount", "network=/s/ns/net", "ipc=/s/ns/ipc", "uts=/s/ns/uts", "pid"));
   EXPECT_FALSE(Build().contains("hostname"));
   host_.cgroup_v2 = true;
   EXPECT_THAT(NamespaceTypes(Build()), Contains("cgroup"));
@@ -334,7 +363,8 @@ TEST_F(SpecTest, NamespacesAreThePodsAndNeverTheHostsByAccident) {
   input_.paths.pidns = "/proc/7/ns/pid";
   EXPECT_THAT(NamespaceTypes(Build()), Contains("pid=/proc/7/ns/pid"));
   input_.namespaces.pid = NamespaceMode::kNode;
-  EXPECT_THAT(NamespaceTypes(Build()), ElementsAre("mount", "network=/s/ns/net", "ipc=/s/ns/ipc", "uts=/s/ns/uts"));
+  EXPECT_THAT(NamespaceTypes(Build()),
+              ElementsAre("mount", "network=/s/ns/net", "ipc=/s/ns/ipc", "uts=/s/ns/uts"));
   for (std::string* path : {&input_.paths.netns, &input_.paths.ipcns, &input_.paths.utsns}) {
     const std::string was = std::exchange(*path, "");
     ExpectRefused(absl::StatusCode::kInternal, "must not use the host's");
@@ -363,7 +393,8 @@ TEST_F(SpecTest, LimitsAreWrittenOnlyWhereTheyMeanSomething) {
   EXPECT_EQ(Build()["linux"]["resources"], json::parse(R"({"devices":[{"allow":false,"access":"rwm"}]})"));
   auto& r = container_.resources;
   r = {0, 0, 0, 0, 0, 0, "", "", {{"2MB", 0}, {"1GB", 0}}, {}};
-  EXPECT_EQ(Build()["linux"]["resources"]["hugepageLimits"], json::parse(R"([{"pageSize":"2MB","limit":0}])"));
+  EXPECT_EQ(Build()["linux"]["resources"]["hugepageLimits"],
+            json::parse(R"([{"pageSize":"2MB","limit":0}])"));
   EXPECT_FALSE(Build()["linux"]["resources"].contains("memory"));
   EXPECT_FALSE(Build()["linux"]["resources"].contains("cpu"));
   r = {2, -1, 100000, 1 << 20, 2 << 20, 7, "0-1", "0", {}, {}};
@@ -428,7 +459,8 @@ TEST_F(SpecTest, SeccompIsWhatWasAskedForOrAnError) {
   container_.seccomp = SecurityProfile{ProfileType::kLocalhost, "/p.json"};
   ExpectRefused(absl::StatusCode::kInternal, "'/p.json' was not read");
   input_.localhost_seccomp = json{{"defaultAction", "SCMP_ACT_FLY"}};
-  ExpectRefused(absl::StatusCode::kInvalidArgument, "'/p.json': seccomp profile: unknown action 'SCMP_ACT_FLY'");
+  ExpectRefused(absl::StatusCode::kInvalidArgument,
+                "'/p.json': seccomp profile: unknown action 'SCMP_ACT_FLY'");
   input_.localhost_seccomp = json{{"defaultAction", "SCMP_ACT_LOG"}};
   EXPECT_EQ(Build()["linux"]["seccomp"]["defaultAction"], "SCMP_ACT_LOG");
   container_.privileged = true;
@@ -455,8 +487,12 @@ TEST_F(SpecTest, AppArmorAndSelinuxOnHostsWithAndWithout) {
 TEST_F(SpecTest, DevicesAreListedAndAllowed) {
   input_.devices = {{"/dev/fuse", "c", 10, 229, 0100666, 0, 0, "rw"}};
   const json linux = Build()["linux"];
-  EXPECT_EQ(linux["devices"], json::parse(R"([{"path":"/dev/fuse","type":"c","major":10,"minor":229,"fileMode":438,"uid":0,"gid":0}])"));
-  EXPECT_EQ(linux["resources"]["devices"][1], json::parse(R"({"allow":true,"type":"c","major":10,"minor":229,"access":"rw"})"));
+  EXPECT_EQ(
+      linux["devices"],
+      json::parse(
+          R"([{"path":"/dev/fuse","type":"c","major":10,"minor":229,"fileMode":438,"uid":0,"gid":0}])"));
+  EXPECT_EQ(linux["resources"]["devices"][1],
+            json::parse(R"({"allow":true,"type":"c","major":10,"minor":229,"access":"rw"})"));
   container_.privileged = true;
   EXPECT_EQ(Build()["linux"]["resources"]["devices"], json::parse(R"([{"allow":true,"access":"rwm"}])"));
 }
@@ -469,7 +505,8 @@ TEST_F(SpecTest, AnExecRunsAsTheContainerDoes) {
   EXPECT_EQ(process["args"], json({"ls", "-l"}));
   EXPECT_EQ(process["terminal"], true);
   EXPECT_THAT(process["env"], Contains("TERM=xterm"));
-  for (const char* same : {"user", "capabilities", "noNewPrivileges", "cwd", "oomScoreAdj"}) EXPECT_EQ(process[same], spec["process"][same]) << same;
+  for (const char* same : {"user", "capabilities", "noNewPrivileges", "cwd", "oomScoreAdj"})
+    EXPECT_EQ(process[same], spec["process"][same]) << same;
   EXPECT_THAT(BuildExecProcess(spec, {"ls"}, false)["env"], Not(Contains("TERM=xterm")));
 }
 

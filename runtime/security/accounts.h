@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// passwd(5) and group(5) as images bring them: untrusted text. Pure functions. A malformed line is skipped, never read as id 0; the
-// first line that matches wins, as in libc.
+// passwd(5) and group(5) as images bring them: untrusted text. Pure functions. A malformed line is skipped,
+// never read as id 0; the first line that matches wins, as in libc.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,8 @@ std::optional<std::int64_t> FindGroupByName(std::string_view group, std::string_
 std::vector<std::int64_t> GroupsOfMember(std::string_view group, std::string_view name);
 
 // ResolveUser (users.h) over the two files' texts.
-absl::StatusOr<ResolvedUser> ResolveUserFrom(const ContainerConfig& container, const image::ImageConfig& image,
-                                             const std::string& passwd, const std::string& group);
+absl::StatusOr<ResolvedUser> ResolveUserFrom(const ContainerConfig& container,
+                                             const image::ImageConfig& image, const std::string& passwd,
+                                             const std::string& group);
 
 }  // namespace berth::runtime::security

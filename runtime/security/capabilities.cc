@@ -13,12 +13,16 @@ namespace {
 
 using Set = std::set<std::string>;
 
-// What ordinary images need to run as root inside: the set that Docker began with and containerd kept. docs/security.md compares.
-constexpr const char* kDefault[] = {"CAP_AUDIT_WRITE", "CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",
-                                    "CAP_KILL",        "CAP_MKNOD",  "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP",
-                                    "CAP_SETGID",      "CAP_SETPCAP", "CAP_SETUID",      "CAP_SYS_CHROOT"};
+// What ordinary images need to run as root inside: the set that Docker began with and containerd kept.
+// docs/security.md compares.
+constexpr const char* kDefault[] = {
+    "CAP_AUDIT_WRITE", "CAP_CHOWN",   "CAP_DAC_OVERRIDE",     "CAP_FOWNER",    "CAP_FSETID",
+    "CAP_KILL",        "CAP_MKNOD",   "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",   "CAP_SETFCAP",
+    "CAP_SETGID",      "CAP_SETPCAP", "CAP_SETUID",           "CAP_SYS_CHROOT"};
 
-bool IsAll(const std::string& text) { return absl::AsciiStrToUpper(text) == "ALL" || absl::AsciiStrToUpper(text) == "CAP_ALL"; }
+bool IsAll(const std::string& text) {
+  return absl::AsciiStrToUpper(text) == "ALL" || absl::AsciiStrToUpper(text) == "CAP_ALL";
+}
 
 struct Named {
   bool all = false;
@@ -43,14 +47,47 @@ std::vector<std::string> ToVector(const Set& set) { return {set.begin(), set.end
 }  // namespace
 
 const std::vector<std::string>& KnownCapabilities() {
-  static const auto& known = *new std::vector<std::string>{
-      "CAP_CHOWN",          "CAP_DAC_OVERRIDE",  "CAP_DAC_READ_SEARCH", "CAP_FOWNER",       "CAP_FSETID",        "CAP_KILL",
-      "CAP_SETGID",         "CAP_SETUID",        "CAP_SETPCAP",         "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
-      "CAP_NET_BROADCAST",  "CAP_NET_ADMIN",     "CAP_NET_RAW",         "CAP_IPC_LOCK",     "CAP_IPC_OWNER",     "CAP_SYS_MODULE",
-      "CAP_SYS_RAWIO",      "CAP_SYS_CHROOT",    "CAP_SYS_PTRACE",      "CAP_SYS_PACCT",    "CAP_SYS_ADMIN",     "CAP_SYS_BOOT",
-      "CAP_SYS_NICE",       "CAP_SYS_RESOURCE",  "CAP_SYS_TIME",        "CAP_SYS_TTY_CONFIG", "CAP_MKNOD",       "CAP_LEASE",
-      "CAP_AUDIT_WRITE",    "CAP_AUDIT_CONTROL", "CAP_SETFCAP",         "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN",     "CAP_SYSLOG",
-      "CAP_WAKE_ALARM",     "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ",      "CAP_PERFMON",      "CAP_BPF",           "CAP_CHECKPOINT_RESTORE"};
+  static const auto& known = *new std::vector<std::string>{"CAP_CHOWN",
+                                                           "CAP_DAC_OVERRIDE",
+                                                           "CAP_DAC_READ_SEARCH",
+                                                           "CAP_FOWNER",
+                                                           "CAP_FSETID",
+                                                           "CAP_KILL",
+                                                           "CAP_SETGID",
+                                                           "CAP_SETUID",
+                                                           "CAP_SETPCAP",
+                                                           "CAP_LINUX_IMMUTABLE",
+                                                           "CAP_NET_BIND_SERVICE",
+                                                           "CAP_NET_BROADCAST",
+                                                           "CAP_NET_ADMIN",
+                                                           "CAP_NET_RAW",
+                                                           "CAP_IPC_LOCK",
+                                                           "CAP_IPC_OWNER",
+                                                           "CAP_SYS_MODULE",
+                                                           "CAP_SYS_RAWIO",
+                                                           "CAP_SYS_CHROOT",
+                                                           "CAP_SYS_PTRACE",
+                                                           "CAP_SYS_PACCT",
+                                                           "CAP_SYS_ADMIN",
+                                                           "CAP_SYS_BOOT",
+                                                           "CAP_SYS_NICE",
+                                                           "CAP_SYS_RESOURCE",
+                                                           "CAP_SYS_TIME",
+                                                           "CAP_SYS_TTY_CONFIG",
+                                                           "CAP_MKNOD",
+                                                           "CAP_LEASE",
+                                                           "CAP_AUDIT_WRITE",
+                                                           "CAP_AUDIT_CONTROL",
+                                                           "CAP_SETFCAP",
+                                                           "CAP_MAC_OVERRIDE",
+                                                           "CAP_MAC_ADMIN",
+                                                           "CAP_SYSLOG",
+                                                           "CAP_WAKE_ALARM",
+                                                           "CAP_BLOCK_SUSPEND",
+                                                           "CAP_AUDIT_READ",
+                                                           "CAP_PERFMON",
+                                                           "CAP_BPF",
+                                                           "CAP_CHECKPOINT_RESTORE"};
   return known;
 }
 
@@ -62,7 +99,8 @@ std::optional<std::string> ParseCapability(const std::string& text) {
   return name;
 }
 
-absl::StatusOr<CapabilitySets> ComputeCapabilities(const ContainerConfig& container, const std::vector<std::string>& host) {
+absl::StatusOr<CapabilitySets> ComputeCapabilities(const ContainerConfig& container,
+                                                   const std::vector<std::string>& host) {
   const Set ours(host.begin(), host.end());
   if (container.privileged) return CapabilitySets{ToVector(ours), {}};
 
@@ -93,7 +131,8 @@ absl::StatusOr<CapabilitySets> ComputeCapabilities(const ContainerConfig& contai
   }
   for (const std::string& name : base) {
     if (!ours.contains(name)) {
-      return absl::FailedPreconditionError(absl::StrCat("capability '", name, "' cannot be given: berth itself runs without it"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("capability '", name, "' cannot be given: berth itself runs without it"));
     }
   }
   return CapabilitySets{ToVector(base), ToVector(raised)};

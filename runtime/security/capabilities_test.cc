@@ -20,13 +20,15 @@ CapabilitySets Compute(const ContainerConfig& container) {
   return sets.value_or(CapabilitySets{});
 }
 
-TEST(CapabilitiesTest, TheKernelsNamesAreAllKnown) { EXPECT_GE(KnownCapabilities().size(), CAP_LAST_CAP + 1u); }
+TEST(CapabilitiesTest, TheKernelsNamesAreAllKnown) {
+  EXPECT_GE(KnownCapabilities().size(), CAP_LAST_CAP + 1u);
+}
 
 TEST(CapabilitiesTest, WithoutAWordItIsTheDefaultSet) {
   EXPECT_THAT(Compute({}).bounding,
-              ElementsAre("CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
-                          "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID",
-                          "CAP_SYS_CHROOT"));
+              ElementsAre("CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",
+                          "CAP_KILL", "CAP_MKNOD", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP",
+                          "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"));
   EXPECT_THAT(Compute({}).ambient, IsEmpty());
 }
 
@@ -70,7 +72,8 @@ TEST(CapabilitiesTest, PrivilegedGetsWhatWeHaveAndNothingElse) {
   ContainerConfig c;
   c.privileged = true;
   c.drop_capabilities = {"ALL"};
-  EXPECT_THAT(ComputeCapabilities(c, {"CAP_KILL", "CAP_CHOWN"})->bounding, ElementsAre("CAP_CHOWN", "CAP_KILL"));
+  EXPECT_THAT(ComputeCapabilities(c, {"CAP_KILL", "CAP_CHOWN"})->bounding,
+              ElementsAre("CAP_CHOWN", "CAP_KILL"));
 }
 
 TEST(CapabilitiesTest, WhatWeLackIsLeftOutOfTheDefaultsButRefusedByName) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Profiles of the node's administrator. Kubernetes' examples and Docker's own file share one form with small additions to the
-// specification's; a rule that is dropped or widened silently would confine less than its author wrote, so everything is either
-// honoured or refused.
+// Profiles of the node's administrator. Kubernetes' examples and Docker's own file share one form with small
+// additions to the specification's; a rule that is dropped or widened silently would confine less than its
+// author wrote, so everything is either honoured or refused.
 #include <algorithm>
 #include <initializer_list>
 #include <optional>
@@ -23,9 +23,10 @@ using nlohmann::json;
 constexpr std::size_t kMaxRules = 10000;
 constexpr std::size_t kMaxNames = 10000;
 
-constexpr const char* kActions[] = {"SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP",
-                                    "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"};
-constexpr const char* kOperators[] = {"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ",
+constexpr const char* kActions[] = {"SCMP_ACT_KILL",  "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+                                    "SCMP_ACT_TRAP",  "SCMP_ACT_ERRNO",        "SCMP_ACT_TRACE",
+                                    "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"};
+constexpr const char* kOperators[] = {"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE",       "SCMP_CMP_EQ",
                                       "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"};
 
 absl::Status Bad(const std::string& what) { return absl::InvalidArgumentError("seccomp profile: " + what); }
@@ -52,14 +53,16 @@ const json* Member(const json& object, const char* name) {
 absl::StatusOr<std::string> Action(const json& value) {
   if (!value.is_string()) return Bad("an action is not a text");
   const std::string action = value.get<std::string>();
-  if (action == "SCMP_ACT_NOTIFY") return Bad("SCMP_ACT_NOTIFY needs a listener, which berth does not provide");
+  if (action == "SCMP_ACT_NOTIFY")
+    return Bad("SCMP_ACT_NOTIFY needs a listener, which berth does not provide");
   if (!In(kActions, action)) return Bad(absl::StrCat("unknown action '", action, "'"));
   return action;
 }
 
 absl::StatusOr<std::vector<std::string>> Strings(const json& value, const char* where) {
   std::vector<std::string> out;
-  if (!value.is_array() || value.size() > kMaxNames) return Bad(absl::StrCat("'", where, "' is not a list of a sensible length"));
+  if (!value.is_array() || value.size() > kMaxNames)
+    return Bad(absl::StrCat("'", where, "' is not a list of a sensible length"));
   for (const json& item : value) {
     if (!item.is_string() || item.get_ref<const std::string&>().empty()) {
       return Bad(absl::StrCat("'", where, "' has an entry that is no text"));
@@ -78,7 +81,8 @@ absl::StatusOr<std::uint64_t> Number(const json& object, const char* name, std::
   return value->get<std::uint64_t>();
 }
 
-// Does one of includes/excludes hold? Each list in it is a condition; a list matches when any (excludes) or all (includes) of it do.
+// Does one of includes/excludes hold? Each list in it is a condition; a list matches when any (excludes) or
+// all (includes) of it do.
 struct Match {
   bool all = true, any = false;
 };
@@ -98,7 +102,8 @@ absl::StatusOr<Match> Evaluate(const json& filter, const SeccompContext& context
     if (!names.empty()) note(std::find(names.begin(), names.end(), context.architecture) != names.end());
   }
   if (const json* kernel = Member(filter, "minKernel")) {
-    // berth itself needs 5.6 (openat2): older ones hold here. Newer ones would need a look at the host, which a pure function has not.
+    // berth itself needs 5.6 (openat2): older ones hold here. Newer ones would need a look at the host, which
+    // a pure function has not.
     const std::vector<std::string> parts =
         kernel->is_string() ? absl::StrSplit(kernel->get<std::string>(), '.') : std::vector<std::string>();
     int major = 0, minor = 0;
@@ -132,7 +137,8 @@ absl::StatusOr<json> Arguments(const json& list) {
     BERTH_ASSIGN_OR_RETURN(const std::uint64_t value, Number(argument, "value", UINT64_MAX));
     BERTH_ASSIGN_OR_RETURN(const std::uint64_t value_two, Number(argument, "valueTwo", UINT64_MAX));
     const json* op = Member(argument, "op");
-    if (op == nullptr || !op->is_string() || !In(kOperators, op->get<std::string>())) return Bad("an argument has no known 'op'");
+    if (op == nullptr || !op->is_string() || !In(kOperators, op->get<std::string>()))
+      return Bad("an argument has no known 'op'");
     out.push_back({{"index", index}, {"value", value}, {"valueTwo", value_two}, {"op", *op}});
   }
   return out;
@@ -140,8 +146,9 @@ absl::StatusOr<json> Arguments(const json& list) {
 
 // nullopt: the rule is for other architectures or capabilities.
 absl::StatusOr<std::optional<json>> Rule(const json& rule, const SeccompContext& context) {
-  BERTH_RETURN_IF_ERROR(
-      OnlyFields(rule, "a rule", {"name", "names", "action", "errnoRet", "errno", "args", "includes", "excludes", "comment"}));
+  BERTH_RETURN_IF_ERROR(OnlyFields(
+      rule, "a rule",
+      {"name", "names", "action", "errnoRet", "errno", "args", "includes", "excludes", "comment"}));
   const json* names = Member(rule, "names");
   const json* name = Member(rule, "name");
   if ((names == nullptr) == (name == nullptr)) return Bad("a rule needs 'names'");
@@ -197,8 +204,8 @@ absl::StatusOr<json> ConvertSeccompProfile(const json& profile, const SeccompCon
     return Bad("a listener is not supported");
   }
   BERTH_RETURN_IF_ERROR(OnlyFields(profile, "the profile",
-                                   {"defaultAction", "defaultErrnoRet", "defaultErrno", "architectures", "archMap", "flags", "syscalls",
-                                    "comment"}));
+                                   {"defaultAction", "defaultErrnoRet", "defaultErrno", "architectures",
+                                    "archMap", "flags", "syscalls", "comment"}));
   const json* action = Member(profile, "defaultAction");
   if (action == nullptr) return Bad("'defaultAction' is missing");
   json out;
@@ -210,14 +217,16 @@ absl::StatusOr<json> ConvertSeccompProfile(const json& profile, const SeccompCon
   if (!architectures.empty()) out["architectures"] = architectures;
   if (const json* flags = Member(profile, "flags"); flags != nullptr && !flags->empty()) {
     BERTH_ASSIGN_OR_RETURN(const auto names, Strings(*flags, "flags"));
-    constexpr const char* kFlags[] = {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"};
+    constexpr const char* kFlags[] = {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
+                                      "SECCOMP_FILTER_FLAG_SPEC_ALLOW"};
     for (const std::string& flag : names) {
       if (!In(kFlags, flag)) return Bad(absl::StrCat("flag '", flag, "' is not supported"));
     }
     out["flags"] = names;
   }
   if (const json* rules = Member(profile, "syscalls"); rules != nullptr) {
-    if (!rules->is_array() || rules->size() > kMaxRules) return Bad("'syscalls' is not a list of a sensible length");
+    if (!rules->is_array() || rules->size() > kMaxRules)
+      return Bad("'syscalls' is not a list of a sensible length");
     for (const json& rule : *rules) {
       BERTH_ASSIGN_OR_RETURN(auto converted, Rule(rule, context));
       if (converted) out["syscalls"].push_back(std::move(*converted));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lists behind the default profile. A name that a libseccomp does not know is skipped by the OCI runtimes.
+// The lists behind the default profile. A name that a libseccomp does not know is skipped by the OCI
+// runtimes.
 #pragma once
 
 #include <span>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules are evaluated here as libseccomp would; whether the runtimes load them is oci_real_test's question.
+// The rules are evaluated here as libseccomp would; whether the runtimes load them is oci_real_test's
+// question.
 #include "runtime/security/seccomp.h"
 
 #include <gmock/gmock.h>
@@ -16,7 +17,8 @@ namespace {
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-// 0 = allowed, else the errno. Fails when two rules that both hold disagree: which of them wins is libseccomp's secret.
+// 0 = allowed, else the errno. Fails when two rules that both hold disagree: which of them wins is
+// libseccomp's secret.
 int Verdict(const json& profile, const std::string& name, std::uint64_t arg0 = 0) {
   std::set<int> verdicts;
   for (const json& rule : profile["syscalls"]) {
@@ -50,7 +52,8 @@ TEST(SeccompTest, NoNameIsInTwoLists) {
   }
   for (const auto& guarded : GuardedSyscallTable()) {
     for (const auto name : guarded.names) ++seen[name];
-    for (const auto capability : guarded.capabilities) EXPECT_TRUE(ParseCapability(std::string(capability))) << capability;
+    for (const auto capability : guarded.capabilities)
+      EXPECT_TRUE(ParseCapability(std::string(capability))) << capability;
   }
   for (const auto& [name, count] : seen) EXPECT_EQ(count, 1) << name;
 }
@@ -59,11 +62,13 @@ TEST(SeccompTest, DoorsAreShutWithEpermAndOpenedByTheirCapability) {
   for (const auto& guarded : GuardedSyscallTable()) {
     for (const auto name : guarded.names) {
       EXPECT_EQ(Verdict(Profile(), std::string(name)), EPERM) << name;
-      for (const auto capability : guarded.capabilities) EXPECT_EQ(Verdict(Profile({std::string(capability)}), std::string(name)), 0) << name;
+      for (const auto capability : guarded.capabilities)
+        EXPECT_EQ(Verdict(Profile({std::string(capability)}), std::string(name)), 0) << name;
     }
   }
   for (const char* name : {"keyctl", "io_uring_setup", "userfaultfd", "kexec_load"}) {
-    EXPECT_EQ(Verdict(Profile({KnownCapabilities().begin(), KnownCapabilities().end()}), name), EPERM) << name;
+    EXPECT_EQ(Verdict(Profile({KnownCapabilities().begin(), KnownCapabilities().end()}), name), EPERM)
+        << name;
   }
 }
 
@@ -77,7 +82,8 @@ TEST(SeccompTest, CloneMakesThreadsAndProcessesButNoNamespaces) {
   const json profile = Profile();
   EXPECT_EQ(Verdict(profile, "clone", 17), 0);
   EXPECT_EQ(Verdict(profile, "clone", 0x3d0f00), 0);
-  for (const std::uint64_t flag : {0x00020000u, 0x02000000u, 0x04000000u, 0x08000000u, 0x10000000u, 0x20000000u, 0x40000000u}) {
+  for (const std::uint64_t flag :
+       {0x00020000u, 0x02000000u, 0x04000000u, 0x08000000u, 0x10000000u, 0x20000000u, 0x40000000u}) {
     EXPECT_EQ(Verdict(profile, "clone", flag | 17), EPERM) << flag;
     EXPECT_EQ(Verdict(profile, "clone", flag | (std::uint64_t{9} << 32)), EPERM) << flag;
     EXPECT_EQ(Verdict(Profile({"CAP_SYS_ADMIN"}), "clone", flag), 0);
@@ -86,15 +92,18 @@ TEST(SeccompTest, CloneMakesThreadsAndProcessesButNoNamespaces) {
 
 TEST(SeccompTest, SocketsOfAllFamiliesButTwoWhateverTheUpperHalfSays) {
   const json profile = Profile();
-  for (const std::uint64_t upper : {std::uint64_t{0}, std::uint64_t{1} << 32, std::uint64_t{0xffffffff} << 32}) {
+  for (const std::uint64_t upper :
+       {std::uint64_t{0}, std::uint64_t{1} << 32, std::uint64_t{0xffffffff} << 32}) {
     for (std::uint64_t family = 0; family < 48; ++family) {
-      EXPECT_EQ(Verdict(profile, "socket", upper | family), family == 38 || family == 40 ? EAFNOSUPPORT : 0) << family;
+      EXPECT_EQ(Verdict(profile, "socket", upper | family), family == 38 || family == 40 ? EAFNOSUPPORT : 0)
+          << family;
     }
   }
 }
 
 TEST(SeccompTest, OnlyHarmlessPersonalities) {
-  for (const std::uint64_t value : {0x0ull, 0x8ull, 0x20000ull, 0x20008ull, 0xffffffffull}) EXPECT_EQ(Verdict(Profile(), "personality", value), 0);
+  for (const std::uint64_t value : {0x0ull, 0x8ull, 0x20000ull, 0x20008ull, 0xffffffffull})
+    EXPECT_EQ(Verdict(Profile(), "personality", value), 0);
   EXPECT_EQ(Verdict(Profile(), "personality", 0x40000), EPERM);
   EXPECT_NE(Verdict(Profile(), "personality", 0x400000), 0);  // READ_IMPLIES_EXEC
 }
@@ -113,7 +122,8 @@ absl::StatusOr<json> Convert(const char* text, std::set<std::string> capabilitie
 }
 
 TEST(SeccompLocalhostTest, ThePlainFormPassesUnchanged) {
-  const char* text = R"({"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"architectures":["SCMP_ARCH_X86_64"],"flags":["SECCOMP_FILTER_FLAG_LOG"],
+  const char* text =
+      R"({"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"architectures":["SCMP_ARCH_X86_64"],"flags":["SECCOMP_FILTER_FLAG_LOG"],
     "syscalls":[{"names":["read","write"],"action":"SCMP_ACT_ALLOW"},
                 {"names":["clone"],"action":"SCMP_ACT_ERRNO","errnoRet":5,"args":[{"index":0,"value":18446744073709551615,"valueTwo":1,"op":"SCMP_CMP_MASKED_EQ"}]}]})";
   const auto out = Convert(text);
@@ -152,18 +162,25 @@ TEST(SeccompLocalhostTest, WhatCannotBeHonouredIsRefusedNotWidened) {
       {R"({"defaultAction":"SCMP_ACT_LOG","sycalls":[]})", "unknown field 'sycalls'"},
       {R"({"defaultAction":"SCMP_ACT_LOG","defaultErrnoRet":-1})", "'defaultErrnoRet'"},
       {R"({"defaultAction":"SCMP_ACT_LOG","architectures":["x86"]})", "unknown architecture 'x86'"},
-      {R"({"defaultAction":"SCMP_ACT_LOG","archMap":[{"architecture":"SCMP_ARCH_ARM"}]})", "no entry for amd64"},
+      {R"({"defaultAction":"SCMP_ACT_LOG","archMap":[{"architecture":"SCMP_ARCH_ARM"}]})",
+       "no entry for amd64"},
       {R"({"defaultAction":"SCMP_ACT_LOG","flags":["SECCOMP_FILTER_FLAG_NEW_LISTENER"]})", "not supported"},
       {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":{}})", "'syscalls' is not a list"},
       {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"action":"SCMP_ACT_LOG"}]})", "needs 'names'"},
       {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"]}]})", "no 'action'"},
       {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":[""],"action":"SCMP_ACT_LOG"}]})", "no text"},
-      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","if":1}]})", "unknown field 'if'"},
-      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_ERRNO","errno":"EPERM"}]})", "'errno'"},
-      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","args":[{"index":6,"op":"SCMP_CMP_EQ"}]}]})", "'index'"},
-      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","args":[{"index":0,"op":"=="}]}]})", "known 'op'"},
-      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","includes":{"minKernel":"6.12"}}]})", "above 5.6"},
-      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","includes":{"users":["x"]}}]})", "unknown field 'users'"},
+      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","if":1}]})",
+       "unknown field 'if'"},
+      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_ERRNO","errno":"EPERM"}]})",
+       "'errno'"},
+      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","args":[{"index":6,"op":"SCMP_CMP_EQ"}]}]})",
+       "'index'"},
+      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","args":[{"index":0,"op":"=="}]}]})",
+       "known 'op'"},
+      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","includes":{"minKernel":"6.12"}}]})",
+       "above 5.6"},
+      {R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["a"],"action":"SCMP_ACT_LOG","includes":{"users":["x"]}}]})",
+       "unknown field 'users'"},
   };
   for (const auto& [text, words] : kCases) {
     const auto out = Convert(text);

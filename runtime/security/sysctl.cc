@@ -17,13 +17,17 @@ constexpr std::size_t kMaxValue = 4096;  // one page: proc handlers read no more
 
 // What the kernel keeps per IPC namespace (ipc/ipc_sysctl.c, ipc/mq_sysctl.c).
 constexpr std::array<std::string_view, 12> kIpc = {
-    "kernel/auto_msgmni", "kernel/msg_next_id", "kernel/msgmax", "kernel/msgmnb",          "kernel/msgmni",     "kernel/sem",
-    "kernel/sem_next_id", "kernel/shm_next_id", "kernel/shmall", "kernel/shm_rmid_forced", "kernel/shmmax", "kernel/shmmni"};
+    "kernel/auto_msgmni",     "kernel/msg_next_id", "kernel/msgmax",
+    "kernel/msgmnb",          "kernel/msgmni",      "kernel/sem",
+    "kernel/sem_next_id",     "kernel/shm_next_id", "kernel/shmall",
+    "kernel/shm_rmid_forced", "kernel/shmmax",      "kernel/shmmni"};
 
 bool PlainPart(std::string_view part) {
-  return !part.empty() && part != "." && part != ".." && std::all_of(part.begin(), part.end(), [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
-  });
+  return !part.empty() && part != "." && part != ".." &&
+         std::all_of(part.begin(), part.end(), [](unsigned char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                  c == '-' || c == '.';
+         });
 }
 
 absl::Status Refuse(const std::string& name, const char* why) {
@@ -40,26 +44,33 @@ std::string SysctlPath(const std::string& name) {
   return path;
 }
 
-absl::Status ValidateSysctl(const std::string& name, const std::string& value, const NamespaceOptions& options) {
+absl::Status ValidateSysctl(const std::string& name, const std::string& value,
+                            const NamespaceOptions& options) {
   if (name.empty() || name.size() > kMaxName) return Refuse(name.substr(0, kMaxName), "has no usable name");
   const std::string path = SysctlPath(name);
   const std::vector<std::string> parts = absl::StrSplit(path, '/');
-  if (parts.size() < 2 || !std::all_of(parts.begin(), parts.end(), PlainPart)) return Refuse(name, "is malformed");
+  if (parts.size() < 2 || !std::all_of(parts.begin(), parts.end(), PlainPart))
+    return Refuse(name, "is malformed");
   if (value.empty() || value.size() > kMaxValue) return Refuse(name, "needs a value of 1 to 4096 characters");
-  if (!std::all_of(value.begin(), value.end(), [](unsigned char c) { return c == '\t' || (c >= 0x20 && c < 0x7f); })) {
+  if (!std::all_of(value.begin(), value.end(),
+                   [](unsigned char c) { return c == '\t' || (c >= 0x20 && c < 0x7f); })) {
     return Refuse(name, "has a value with characters that are not printable");
   }
   if (parts[0] == "net") {
-    if (options.network == NamespaceMode::kNode) return Refuse(name, "cannot be set in a pod that uses the host's network");
+    if (options.network == NamespaceMode::kNode)
+      return Refuse(name, "cannot be set in a pod that uses the host's network");
     return absl::OkStatus();
   }
-  const bool ipc = absl::StartsWith(path, "fs/mqueue/") || std::find(kIpc.begin(), kIpc.end(), path) != kIpc.end();
+  const bool ipc =
+      absl::StartsWith(path, "fs/mqueue/") || std::find(kIpc.begin(), kIpc.end(), path) != kIpc.end();
   if (ipc) {
-    if (options.ipc == NamespaceMode::kNode) return Refuse(name, "cannot be set in a pod that uses the host's IPC");
+    if (options.ipc == NamespaceMode::kNode)
+      return Refuse(name, "cannot be set in a pod that uses the host's IPC");
     return absl::OkStatus();
   }
   if (path == "kernel/domainname") {
-    if (options.network == NamespaceMode::kNode) return Refuse(name, "cannot be set in a pod that uses the host's names");
+    if (options.network == NamespaceMode::kNode)
+      return Refuse(name, "cannot be set in a pod that uses the host's names");
     return absl::OkStatus();
   }
   if (path == "kernel/hostname") return Refuse(name, "is the pod's hostname: set that instead");

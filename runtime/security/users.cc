@@ -25,10 +25,12 @@ absl::StatusOr<std::string> ReadAccounts(int rootfs_fd, const std::string& path)
     const int err = fd.error().err;
     // A loop or a file on the way is the image's own nonsense: as good as absent.
     if (err == ENOENT || err == ENOTDIR || err == ELOOP) return std::string();
-    return base::WithCode(absl::StatusCode::kInternal, base::ToStatus(fd.error()), "reading the image's accounts");
+    return base::WithCode(absl::StatusCode::kInternal, base::ToStatus(fd.error()),
+                          "reading the image's accounts");
   }
   struct stat st;
-  if (fstat(fd->get(), &st) != 0) return base::SyscallError(errno, absl::StrCat("stat '/", path, "' of the image"));
+  if (fstat(fd->get(), &st) != 0)
+    return base::SyscallError(errno, absl::StrCat("stat '/", path, "' of the image"));
   if (!S_ISREG(st.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat("'/", path, "' of the image is not a regular file"));
   }
@@ -65,7 +67,8 @@ absl::StatusOr<Found> FindUser(const std::string& text, const std::string& passw
   }
   auto account = FindAccountByName(passwd, text);
   if (!account) {
-    return absl::InvalidArgumentError(absl::StrCat("user '", text, "' of ", whose, " is not in the image's /etc/passwd",
+    return absl::InvalidArgumentError(absl::StrCat("user '", text, "' of ", whose,
+                                                   " is not in the image's /etc/passwd",
                                                    passwd.empty() ? " (which is missing or empty)" : ""));
   }
   return Found{account->uid, account};
@@ -79,13 +82,15 @@ absl::StatusOr<std::int64_t> FindGroup(const std::string& text, const std::strin
         absl::StrCat("group '", text, "' of the image is out of range (0 to ", kMaxId, ")"));
   }
   if (const auto gid = FindGroupByName(group, text)) return *gid;
-  return absl::InvalidArgumentError(absl::StrCat("group '", text, "' of the image is not in the image's /etc/group"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("group '", text, "' of the image is not in the image's /etc/group"));
 }
 
 }  // namespace
 
-absl::StatusOr<ResolvedUser> ResolveUserFrom(const ContainerConfig& container, const image::ImageConfig& image,
-                                             const std::string& passwd, const std::string& group) {
+absl::StatusOr<ResolvedUser> ResolveUserFrom(const ContainerConfig& container,
+                                             const image::ImageConfig& image, const std::string& passwd,
+                                             const std::string& group) {
   const bool by_request = container.run_as_user.has_value() || !container.run_as_username.empty();
   if (container.run_as_group && !by_request) {
     return absl::InvalidArgumentError("run_as_group is set, but neither run_as_user nor run_as_username");
@@ -122,8 +127,8 @@ absl::StatusOr<ResolvedUser> ResolveUserFrom(const ContainerConfig& container, c
     BERTH_ASSIGN_OR_RETURN(resolved.gid, FindGroup(image_group, group));
   }
 
-  // The primary group is one of the supplemental ones too: else a set-group-id program could shed it and pass where a
-  // mode like 0604 keeps that group out (CVE-2023-25173).
+  // The primary group is one of the supplemental ones too: else a set-group-id program could shed it and pass
+  // where a mode like 0604 keeps that group out (CVE-2023-25173).
   std::vector<std::int64_t>& groups = resolved.supplemental_groups;
   groups.push_back(resolved.gid);
   for (const std::int64_t gid : container.supplemental_groups) {
@@ -138,12 +143,14 @@ absl::StatusOr<ResolvedUser> ResolveUserFrom(const ContainerConfig& container, c
   groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
   // NGROUPS_MAX of Linux: setgroups(2) would fail with an errno nobody understands.
   if (groups.size() > 65536) {
-    return absl::InvalidArgumentError(absl::StrCat(groups.size(), " groups are more than the kernel's 65536"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(groups.size(), " groups are more than the kernel's 65536"));
   }
   return resolved;
 }
 
-absl::StatusOr<ResolvedUser> ResolveUser(int rootfs_fd, const ContainerConfig& container, const image::ImageConfig& image) {
+absl::StatusOr<ResolvedUser> ResolveUser(int rootfs_fd, const ContainerConfig& container,
+                                         const image::ImageConfig& image) {
   BERTH_ASSIGN_OR_RETURN(const std::string passwd, ReadAccounts(rootfs_fd, "etc/passwd"));
   BERTH_ASSIGN_OR_RETURN(const std::string group, ReadAccounts(rootfs_fd, "etc/group"));
   return ResolveUserFrom(container, image, passwd, group);

@@ -57,10 +57,10 @@ TEST(UsersTest, AnImageUserIsANameANumberOrEitherWithAGroup) {
     std::int64_t uid, gid;
     const char* home;
   } const kCases[] = {
-      {"www", 33, 330, "/var/www"}, {"33", 33, 330, "/var/www"}, {"www:staff", 33, 50, "/var/www"},
-      {"33:1234", 33, 1234, "/var/www"}, {"1000", 1000, 0, "/"}, {"1000:2000", 1000, 2000, "/"},
-      {":44", 0, 44, "/root"}, {"www:", 33, 330, "/var/www"}, {"4294967294", 4294967294, 0, "/"},
-      {"0033", 33, 330, "/var/www"}, {"evil", 50, 50, "/"}, {"short", 60, 61, "/"},
+      {"www", 33, 330, "/var/www"},      {"33", 33, 330, "/var/www"},   {"www:staff", 33, 50, "/var/www"},
+      {"33:1234", 33, 1234, "/var/www"}, {"1000", 1000, 0, "/"},        {"1000:2000", 1000, 2000, "/"},
+      {":44", 0, 44, "/root"},           {"www:", 33, 330, "/var/www"}, {"4294967294", 4294967294, 0, "/"},
+      {"0033", 33, 330, "/var/www"},     {"evil", 50, 50, "/"},         {"short", 60, 61, "/"},
   };
   for (const auto& c : kCases) {
     const auto user = Resolve({}, c.text);
@@ -72,8 +72,9 @@ TEST(UsersTest, AnImageUserIsANameANumberOrEitherWithAGroup) {
 }
 
 TEST(UsersTest, WhatIsNoUserNeverBecomesRoot) {
-  for (const char* text : {"4294967295", "4294967296", "18446744073709551616", "99999999999999999999999", "-1", "0x0", "+0", " 0", "0 ",
-                           "nobody", "overflow", "minus", "root\n", "0:nogroup", "0:4294967296", "0:-1", "www:audio:x"}) {
+  for (const char* text : {"4294967295", "4294967296", "18446744073709551616", "99999999999999999999999",
+                           "-1", "0x0", "+0", " 0", "0 ", "nobody", "overflow", "minus", "root\n",
+                           "0:nogroup", "0:4294967296", "0:-1", "www:audio:x"}) {
     const auto user = Resolve({}, text);
     ASSERT_FALSE(user.ok()) << text;
     EXPECT_EQ(user.status().code(), absl::StatusCode::kInvalidArgument) << text;
@@ -169,7 +170,8 @@ TEST_F(RootfsTest, FilesAreReadInsideTheRootOnly) {
   ASSERT_TRUE(user.ok()) << user.status();
   EXPECT_EQ(user->uid, 7);
   ASSERT_EQ(unlink((dir_ + "/etc/passwd").c_str()), 0);
-  ASSERT_EQ(symlink("../../../../../../etc/passwd", (dir_ + "/etc/passwd").c_str()), 0);  // a loop, not the host's
+  ASSERT_EQ(symlink("../../../../../../etc/passwd", (dir_ + "/etc/passwd").c_str()),
+            0);  // a loop, not the host's
   EXPECT_FALSE(Resolve("root").ok());
   EXPECT_TRUE(Resolve("0").ok());
 }
@@ -192,7 +194,8 @@ TEST_F(RootfsTest, AFifoOrAnEndlessFileIsRefusedWithItsName) {
 
 TEST_F(RootfsTest, ALongFileIsNoTrouble) {
   std::string text;
-  for (int i = 0; i < 50000; ++i) text += "u" + std::to_string(i) + ":x:" + std::to_string(i + 1) + ":5::/h:/\n";
+  for (int i = 0; i < 50000; ++i)
+    text += "u" + std::to_string(i) + ":x:" + std::to_string(i + 1) + ":5::/h:/\n";
   ASSERT_TRUE(base::WriteFile(dir_ + "/etc/passwd", text).ok());
   EXPECT_EQ(Resolve("u49999")->uid, 50000);
 }
