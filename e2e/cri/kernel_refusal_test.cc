@@ -12,12 +12,6 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-absl::Status TryRun(const cri::PodSandboxConfig& config) {
-  cri::RunPodSandboxRequest request;
-  *request.mutable_config() = config;
-  return Cri().RunPodSandbox(request).status();
-}
-
 TEST(Refusals, ANetworkNamespaceThatTheKernelRefusesIsToldAndLeavesNothing) {
   BERTH_NEEDS_OWN_DAEMON();
 #ifndef BERTH_FAULTS
@@ -27,7 +21,9 @@ TEST(Refusals, ANetworkNamespaceThatTheKernelRefusesIsToldAndLeavesNothing) {
   setup.environment = {"BERTH_FAULT=monitor.unshare_eperm:fail"};
   ScopedDaemon daemon(setup);
   const cri::PodSandboxConfig config = PodConfig();
-  const absl::Status refused = TryRun(config);
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = config;
+  const absl::Status refused = Cri().RunPodSandbox(request).status();
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("network namespace"));
