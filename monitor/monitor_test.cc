@@ -126,6 +126,14 @@ ExitRecord FullRecord() {
   return record;
 }
 
+TEST(SaysOutOfMemory, KnowsTheRuntimesWords) {
+  // crun's words when its child died while it waited, and runc's; no others.
+  EXPECT_TRUE(SaysOutOfMemory(
+      "OOM: the memory limit could be too low: read from sync socket: Connection reset by peer"));
+  EXPECT_TRUE(SaysOutOfMemory("container init was OOM-killed (memory limit too low?)"));
+  EXPECT_FALSE(SaysOutOfMemory("read from sync socket: Connection reset by peer"));
+}
+
 TEST(ExitRecord, SurvivesItsJson) {
   const auto record = ExitRecordFromJson(ToJson(FullRecord()));
   ASSERT_TRUE(record.ok()) << record.error().Message();

@@ -95,7 +95,8 @@ bool SaysOutOfMemory(const std::string& text) {
   const auto has = [&words](const char* part) { return words.find(part) != std::string::npos; };
   const bool limit_refused = ((has("memory.limit_in_bytes") || has("memory.max")) && has("busy")) ||
                              has("unable to set memory limit to");
-  return has("oom-killed") || has("cannot allocate memory") || has("out of memory") || limit_refused;
+  return has("oom-killed") || has("memory limit could be too low") || has("cannot allocate memory") ||
+         has("out of memory") || limit_refused;
 }
 
 }  // namespace berth::monitor
