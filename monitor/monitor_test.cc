@@ -23,7 +23,6 @@ namespace berth::monitor {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
 class TempDir {
  public:
