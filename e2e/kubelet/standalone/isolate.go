@@ -19,10 +19,8 @@ const insideEnv = "BERTH_KUBELET_INSIDE"
 
 // Isolation says what the copy of the program gets of its own.
 type Isolation struct {
-	Network    bool   // a network namespace; only loopback is up in it
 	CgroupPath string // the cgroup sub-tree to make, and to empty and remove afterwards
-	Dir        string // the throw-away directory; made when empty. Removed afterwards if made here and !Keep
-	Keep       bool
+	Keep       bool   // the throw-away directory stays, also after success
 }
 
 // Inside tells whether this process is the copy, and its throw-away directory.
@@ -35,9 +33,9 @@ func Inside() (dir string, inside bool) {
 // FlexVolume plugins) or by CNI's library: in the namespace they are empty directories of the throw-away one.
 var hostDirs = []string{"/var/log/containers", "/var/lib/kubelet", "/usr/libexec/kubernetes", "/var/lib/cni"}
 
-// RunIsolated starts this program again, with the same arguments, in a private mount namespace (and network
-// namespace), waits for it, and cleans up whatever its end was: processes of the sub-tree, the sub-tree, the
-// host's kernel settings, the throw-away directory. It returns the copy's exit code; the error tells what
+// RunIsolated starts this program again, with the same arguments, in a private mount and network namespace
+// and with a throw-away directory, waits for it, and cleans up whatever its end was: processes of the
+// sub-tree, the sub-tree, the host's kernel settings, the throw-away directory. It returns the copy's exit code; the error tells what
 // could not be cleaned up, so a caller makes its own exit code non-zero then.
 //
 // kubelet's mounts live and die with that mount namespace. A runtime that is started by the copy shares it
@@ -56,11 +54,9 @@ func RunIsolated(how Isolation) (code int, err error) {
 	}
 	defer lock.Close()
 	before := ReadSysctls()
-	dir := how.Dir
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "berth-test-kubelet-"); err != nil {
-			return 1, err
-		}
+	dir, err := os.MkdirTemp("", "berth-test-kubelet-")
+	if err != nil {
+		return 1, err
 	}
 	var made []string
 	for _, d := range hostDirs {
@@ -74,15 +70,12 @@ func RunIsolated(how Isolation) (code int, err error) {
 		return 1, err
 	}
 
-	flags := uintptr(syscall.CLONE_NEWNS)
-	if how.Network {
-		flags |= syscall.CLONE_NEWNET
-	}
 	child := exec.Command("/proc/self/exe", os.Args[1:]...)
 	child.Args[0] = os.Args[0]
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	child.Env = append(os.Environ(), insideEnv+"="+dir)
-	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGTERM}
+	child.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -110,9 +103,9 @@ func RunIsolated(how Isolation) (code int, err error) {
 
 	var failures []error
 	failures = append(failures, group.Remove(), before.Restore())
-	if how.Dir == "" && !how.Keep && code == 0 {
+	if !how.Keep && code == 0 {
 		failures = append(failures, os.RemoveAll(dir))
-	} else if how.Dir == "" {
+	} else {
 		fmt.Fprintf(os.Stderr, "logs and state are kept in %s\n", dir)
 	}
 	for i := len(made) - 1; i >= 0; i-- {
@@ -139,10 +132,10 @@ func lockHost() (*os.File, error) {
 	return lock, nil
 }
 
-// EnterIsolation is the copy's first step: mounts, and with a network namespace of its own loopback and an
-// uplink, so that the node has an address. A bridge without ports is enough of one (and unlike a dummy device
-// every kernel with CNI has it). Nothing can leave by it.
-func EnterIsolation(dir string, network bool) error {
+// EnterIsolation is the copy's first step: mounts, loopback, and an uplink, so that the node has an address. A
+// bridge without ports is enough of one (and unlike a dummy device every kernel with CNI has it). Nothing can
+// leave by it.
+func EnterIsolation(dir string) error {
 	// First private, so that nothing travels to the host; then shared again inside, as systemd makes it on
 	// real nodes: a runtime that leaks mounts into "/" is then seen here too.
 	for _, how := range []uintptr{syscall.MS_PRIVATE, syscall.MS_SHARED} {
@@ -154,9 +147,6 @@ func EnterIsolation(dir string, network bool) error {
 		if err := syscall.Mount(filepath.Join(dir, "host", d), d, "", syscall.MS_BIND, ""); err != nil {
 			return fmt.Errorf("cannot bind %q: %w", d, err)
 		}
-	}
-	if !network {
-		return nil
 	}
 	for _, arguments := range []string{"link set lo up", "link add uplink type bridge",
 		"address add 192.0.2.1/24 dev uplink", "link set uplink up", "route add default via 192.0.2.254 dev uplink"} {

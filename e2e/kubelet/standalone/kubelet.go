@@ -6,6 +6,7 @@ package standalone
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -46,46 +47,33 @@ type Kubelet struct {
 	client  http.Client
 }
 
-func (o Options) config() map[string]any {
+// What every standalone kubelet of this repository is told (tools/demo reads the file too); config() adds what
+// belongs to one run.
+//
+//go:embed config.json
+var baseConfig []byte
+
+func (o Options) config() (map[string]any, error) {
+	c := map[string]any{}
+	if err := json.Unmarshal(baseConfig, &c); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
 	healthz := 10248
 	if o.Port != 10255 {
 		healthz = o.Port - 1
 	}
-	zero := "0%"
-	c := map[string]any{
-		"apiVersion":               "kubelet.config.k8s.io/v1beta1",
-		"kind":                     "KubeletConfiguration",
-		"containerRuntimeEndpoint": o.Endpoint,
-		"staticPodPath":            o.Manifests,
-		"fileCheckFrequency":       "1s",
-		"podLogsDir":               filepath.Join(o.Root, "podlogs"),
-		"volumePluginDir":          filepath.Join(o.Root, "volume-plugins"),
-		"authentication": map[string]any{
-			"anonymous": map[string]any{"enabled": true}, "webhook": map[string]any{"enabled": false}},
-		"authorization":                 map[string]any{"mode": "AlwaysAllow"},
-		"address":                       "127.0.0.1",
-		"port":                          o.Port + 1000,
-		"readOnlyPort":                  o.Port,
-		"healthzPort":                   healthz,
-		"failCgroupV1":                  false,
-		"failSwapOn":                    false,
-		"cgroupsPerQOS":                 true,
-		"cgroupRoot":                    o.CgroupRoot,
-		"oomScoreAdj":                   0,
-		"maxOpenFiles":                  4096,
-		"resolvConf":                    "/etc/resolv.conf",
-		"enforceNodeAllocatable":        []string{"pods"},
-		"localStorageCapacityIsolation": false,
-		"makeIPTablesUtilChains":        false,
-		"evictionHard": map[string]string{"memory.available": zero, "nodefs.available": zero,
-			"nodefs.inodesFree": zero, "imagefs.available": zero, "imagefs.inodesFree": zero},
-		"imageGCHighThresholdPercent": 100,
-		"imageGCLowThresholdPercent":  99,
-	}
+	c["containerRuntimeEndpoint"] = o.Endpoint
+	c["staticPodPath"] = o.Manifests
+	c["podLogsDir"] = filepath.Join(o.Root, "podlogs")
+	c["volumePluginDir"] = filepath.Join(o.Root, "volume-plugins")
+	c["port"] = o.Port + 1000
+	c["readOnlyPort"] = o.Port
+	c["healthzPort"] = healthz
+	c["cgroupRoot"] = o.CgroupRoot
 	if o.MaxBackOff > 0 {
 		c["crashLoopBackOff"] = map[string]any{"maxContainerRestartPeriod": o.MaxBackOff.String()}
 	}
-	return c
+	return c, nil
 }
 
 // Start starts kubelet and waits until its /healthz and /pods answer. On an error nothing is left running.
@@ -98,7 +86,11 @@ func Start(o Options) (*Kubelet, error) {
 			return nil, err
 		}
 	}
-	text, err := json.MarshalIndent(o.config(), "", " ")
+	values, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.MarshalIndent(values, "", " ")
 	if err != nil {
 		return nil, err
 	}

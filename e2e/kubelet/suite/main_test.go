@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 			os.Exit(2)
 		}
 		code, err := standalone.RunIsolated(standalone.Isolation{
-			Network: true, CgroupPath: fmt.Sprintf("/berth-test-kubelet-%d", os.Getpid()), Keep: *keepFlag})
+			CgroupPath: fmt.Sprintf("/berth-test-kubelet-%d", os.Getpid()), Keep: *keepFlag})
 		if err != nil {
 			fmt.Println("FAIL: the host is not as it was:", err)
 			os.Exit(1)
@@ -68,7 +68,7 @@ func runInside(m *testing.M, dir string) int {
 		fmt.Println("FAIL: cannot prepare:", err)
 		return 1
 	}
-	if err := standalone.EnterIsolation(dir, true); err != nil {
+	if err := standalone.EnterIsolation(dir); err != nil {
 		return fail(err)
 	}
 	// The copy's parent made the sub-tree under its own pid.
