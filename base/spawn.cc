@@ -26,6 +26,7 @@ struct Plan {
   const SpawnOptions* options = nullptr;
   char oom_score_adj[16] = {};
   std::size_t oom_score_adj_length = 0;
+  std::vector<std::string> above_hidden;  // the folders above hide_mount, the nearest first
   int highest_to = 2;
   sigset_t signals;  // mask for the new program: empty
   // Written by the child:
@@ -45,6 +46,23 @@ void WriteOrFail(Plan* plan, const char* path, const char* text, std::size_t len
   const bool done = fd >= 0 && ::write(fd, text, length) == static_cast<ssize_t>(length);
   if (!done && must) Fail(plan, stage);
   if (fd >= 0) ::close(fd);
+}
+
+// Unmounts options.hide_mount in a mount namespace of our own. An unmount goes wherever the propagation of
+// the mount *below* leads (propagate_umount() looks at the parent; seen on 6.18: with a shared /sys/fs/cgroup
+// the mount left the host's namespace as well). So that one turns private first, which is the nearest folder
+// above that is the root of a mount (EINVAL: it is none), and the hidden one with what lies on it. All others
+// keep propagating as the host's.
+void HideMount(Plan* plan) {
+  const char* hidden = plan->options->hide_mount.c_str();
+  if (::unshare(CLONE_NEWNS) != 0) Fail(plan, "unshare the mount namespace");
+  for (const auto& above : plan->above_hidden) {
+    if (::mount(nullptr, above.c_str(), nullptr, MS_PRIVATE, nullptr) == 0) break;
+    if (errno != EINVAL || above == "/") Fail(plan, "make the mount below the hidden one private");
+  }
+  if (::mount(nullptr, hidden, nullptr, MS_PRIVATE | MS_REC, nullptr) != 0)
+    Fail(plan, "make the mount private");
+  if (::umount2(hidden, MNT_DETACH) != 0) Fail(plan, "hide the mount");
 }
 
 // Moves every wanted descriptor above the range of targets first, so that no dup2 overwrites one still
@@ -86,14 +104,7 @@ void ArrangeFds(Plan* plan) {
   if (options.oom_score_adj) {
     WriteOrFail(plan, "/proc/self/oom_score_adj", plan->oom_score_adj, plan->oom_score_adj_length, "", false);
   }
-  if (!options.hide_mount.empty()) {
-    if (::unshare(CLONE_NEWNS) != 0) Fail(plan, "unshare the mount namespace");
-    // Only this one mount turns private, so that its removal stays here; the rest keeps propagating as the
-    // host's.
-    if (::mount(nullptr, options.hide_mount.c_str(), nullptr, MS_PRIVATE | MS_REC, nullptr) != 0)
-      Fail(plan, "make the mount private");
-    if (::umount2(options.hide_mount.c_str(), MNT_DETACH) != 0) Fail(plan, "hide the mount");
-  }
+  if (!options.hide_mount.empty()) HideMount(plan);
   if (!options.cwd.empty() && ::chdir(options.cwd.c_str()) != 0) Fail(plan, "chdir");
   ArrangeFds(plan);
   struct sigaction by_default {};
@@ -127,6 +138,11 @@ Result<Child> Spawn(const SpawnOptions& options) {
   if (options.oom_score_adj) {
     plan.oom_score_adj_length = static_cast<std::size_t>(
         std::snprintf(plan.oom_score_adj, sizeof plan.oom_score_adj, "%d", *options.oom_score_adj));
+  }
+  for (auto above = options.hide_mount; above.size() > 1 && above[0] == '/';) {
+    above.resize(above.rfind('/'));
+    if (above.empty()) above = "/";
+    plan.above_hidden.push_back(above);
   }
   ::sigemptyset(&plan.signals);
 
