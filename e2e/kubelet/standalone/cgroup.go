@@ -3,7 +3,6 @@
 package standalone
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -59,14 +58,17 @@ func Hierarchies() ([]Hierarchy, error) {
 }
 
 // MemoryMount is the tree that owns the memory controller, and its version.
-func MemoryMount() (Hierarchy, error) {
+func MemoryMount() (Hierarchy, error) { return ControllerMount("memory") }
+
+// ControllerMount is the tree that owns a controller, and its version.
+func ControllerMount(controller string) (Hierarchy, error) {
 	all, err := Hierarchies()
 	if err != nil {
 		return Hierarchy{}, err
 	}
 	for _, h := range all {
 		for _, c := range h.Controllers {
-			if c == "memory" {
+			if c == controller {
 				return h, nil
 			}
 		}
@@ -76,7 +78,7 @@ func MemoryMount() (Hierarchy, error) {
 			return h, nil
 		}
 	}
-	return Hierarchy{}, errors.New("no cgroup tree with a memory controller is mounted")
+	return Hierarchy{}, fmt.Errorf("no cgroup tree with a %s controller is mounted", controller)
 }
 
 // Cgroup is a sub-tree of our own, with one name in every hierarchy: kubelet's cgroupRoot.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package standalone runs a kubelet without an API server: static pods from a folder, a CRI endpoint, its own
-// cgroup sub-tree and mount namespace, and the host put back afterwards.
+// Package standalone runs a kubelet on a CRI endpoint, in its own cgroup sub-tree and mount namespace, and puts the
+// host back afterwards: without an API server (static pods from a folder), or as the node of one.
 package standalone
 
 import (
@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -34,6 +35,9 @@ type Options struct {
 	CgroupRoot string        // an existing sub-tree in every controller
 	MaxBackOff time.Duration // crashLoopBackOff.maxContainerRestartPeriod; 0: kubelet's default (300 s)
 	Port       int           // read-only port on 127.0.0.1; /healthz is one below (0: 10255 and 10248)
+
+	Kubeconfig string         // of the API server whose node this is; "" means none: static pods only
+	Settings   map[string]any // more keys of kubelet's configuration
 }
 
 // Kubelet is a running kubelet.
@@ -73,6 +77,7 @@ func (o Options) config() (map[string]any, error) {
 	if o.MaxBackOff > 0 {
 		c["crashLoopBackOff"] = map[string]any{"maxContainerRestartPeriod": o.MaxBackOff.String()}
 	}
+	maps.Copy(c, o.Settings)
 	return c, nil
 }
 
@@ -106,8 +111,11 @@ func Start(o Options) (*Kubelet, error) {
 	}
 	arguments := []string{"--config=" + config, "--root-dir=" + filepath.Join(o.Root, "root"),
 		"--cert-dir=" + filepath.Join(o.Root, "pki"), "--hostname-override=" + NodeName, "-v=2"}
-	if address := nodeAddress(); address != "" {
+	if address := NodeAddress(); address != "" {
 		arguments = append(arguments, "--node-ip="+address)
+	}
+	if o.Kubeconfig != "" {
+		arguments = append(arguments, "--kubeconfig="+o.Kubeconfig)
 	}
 	k.cmd = exec.Command(o.Binary, arguments...)
 	k.cmd.Stdout, k.cmd.Stderr = k.log, k.log
@@ -133,9 +141,9 @@ func Start(o Options) (*Kubelet, error) {
 	}
 }
 
-// nodeAddress is an address of this host. Without --node-ip kubelet asks DNS for its own name within its one
+// NodeAddress is an address of this host. Without --node-ip kubelet asks DNS for its own name within its one
 // loop for all pods: where no server answers, every pod waits ten seconds each time.
-func nodeAddress() string {
+func NodeAddress() string {
 	addresses, _ := net.InterfaceAddrs()
 	for _, a := range addresses {
 		if network, ok := a.(*net.IPNet); ok && network.IP.IsGlobalUnicast() && network.IP.To4() != nil {

@@ -41,7 +41,7 @@ func (o *observer) stop() { o.cancel(); <-o.ended }
 func (o *observer) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	list, err := target.client.ListContainers(ctx, &cri.ListContainersRequest{})
+	list, err := target.Client.ListContainers(ctx, &cri.ListContainersRequest{})
 	if err != nil {
 		return // kubelet complains loudly enough
 	}
@@ -52,7 +52,7 @@ func (o *observer) look(ctx context.Context) {
 		if known != nil && known.State == c.State && c.State == cri.ContainerState_CONTAINER_EXITED {
 			continue
 		}
-		reply, err := target.client.ContainerStatus(ctx, &cri.ContainerStatusRequest{ContainerId: c.Id})
+		reply, err := target.Client.ContainerStatus(ctx, &cri.ContainerStatusRequest{ContainerId: c.Id})
 		if err != nil || reply.Status == nil {
 			continue // removed in between
 		}

@@ -101,7 +101,7 @@ func oomLoop(t *testing.T, r *run) {
 		if d.Reason != "OOMKilled" || d.ExitCode != 137 {
 			t.Errorf("death %d is %q with code %d, not OOMKilled with 137", i+1, d.Reason, d.ExitCode)
 		}
-		promise(t, oomEvidence.MatchString(d.Message),
+		env.Promise(t, oomEvidence.MatchString(d.Message),
 			"the message of death %d is %q, without the evidence", i+1, d.Message)
 		if int(d.Metadata.Attempt) != i {
 			t.Errorf("death %d is attempt %d", i+1, d.Metadata.Attempt)
@@ -116,7 +116,7 @@ func oomLoop(t *testing.T, r *run) {
 	if end := lastEnd(status); end == nil || end.Reason != "OOMKilled" || end.ExitCode != 137 {
 		t.Errorf("kubelet shows as the last end: %+v", end)
 	} else {
-		promise(t, oomEvidence.MatchString(end.Message),
+		env.Promise(t, oomEvidence.MatchString(end.Message),
 			"kubelet shows the message %q, without the evidence", end.Message)
 	}
 

@@ -22,7 +22,7 @@ func execIn(t *testing.T, id string, command ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	reply, err := target.client.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 30})
+	reply, err := target.Client.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 30})
 	if err != nil {
 		t.Fatalf("%v in the container: %v", command, err)
 	}
@@ -190,7 +190,7 @@ func exitCodes(t *testing.T, r *run) {
 			if d.ExitCode != code || d.Reason != reason {
 				t.Errorf("end %d of container %s is %d, %q", i+1, name, d.ExitCode, d.Reason)
 			}
-			promise(t, d.CreatedAt <= d.StartedAt && d.StartedAt <= d.FinishedAt,
+			env.Promise(t, d.CreatedAt <= d.StartedAt && d.StartedAt <= d.FinishedAt,
 				"end %d of container %s: created %d, started %d, finished %d", i+1, name,
 				d.CreatedAt, d.StartedAt, d.FinishedAt)
 		}

@@ -7,12 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 
+	"berth.example/e2e/harness"
 	"berth.example/e2e/kubelet/standalone"
 )
 
@@ -20,19 +20,19 @@ import (
 type run struct {
 	*standalone.Kubelet
 	observer *observer
-	before   leftovers // what was there before the first pod
+	before   harness.Leftovers // what was there before the first pod
 }
 
 // startRun starts a kubelet; the test's end stops it and, after a failure, shows the ends of the logs.
 func startRun(t *testing.T, maxBackOff time.Duration) *run {
 	t.Helper()
 	settings := standalone.ReadSysctls()
-	before := findLeftovers(nil)
-	root := filepath.Join(workDir, "kubelet-"+t.Name())
-	kubelet, err := standalone.Start(standalone.Options{Binary: *kubeletFlag, Endpoint: target.endpoint, Root: root,
-		Manifests: filepath.Join(root, "manifests"), CgroupRoot: group.Path, MaxBackOff: maxBackOff})
+	before := env.FindLeftovers(nil)
+	root := filepath.Join(env.Dir, "kubelet-"+t.Name())
+	kubelet, err := standalone.Start(standalone.Options{Binary: filepath.Join(env.Bin, "kubelet"), Endpoint: target.Endpoint, Root: root,
+		Manifests: filepath.Join(root, "manifests"), CgroupRoot: env.Group.Path, MaxBackOff: maxBackOff})
 	if err != nil {
-		t.Fatalf("%v\nthe runtime's log ends:\n%s", err, standalone.Tail(target.log, 40))
+		t.Fatalf("%v\nthe runtime's log ends:\n%s", err, standalone.Tail(target.Log, 40))
 	}
 	r := &run{Kubelet: kubelet, observer: newObserver(), before: before}
 	t.Cleanup(func() {
@@ -44,8 +44,8 @@ func startRun(t *testing.T, maxBackOff time.Duration) *run {
 		}
 		if t.Failed() {
 			t.Logf("kubelet's log (%s) ends:\n%s", r.LogFile, standalone.Tail(r.LogFile, 80))
-			if target.log != "" {
-				t.Logf("the runtime's log (%s) ends:\n%s", target.log, standalone.Tail(target.log, 80))
+			if target.Log != "" {
+				t.Logf("the runtime's log (%s) ends:\n%s", target.Log, standalone.Tail(target.Log, 80))
 			}
 		}
 	})
@@ -64,7 +64,7 @@ func (r *run) until(t *testing.T, limit time.Duration, what string, probe func()
 		select {
 		case <-r.Ended():
 			t.Fatalf("kubelet ended while the test waited for: %s", what)
-		case <-target.done:
+		case <-target.Ended():
 			t.Fatalf("the runtime ended while the test waited for: %s", what)
 		default:
 		}
@@ -143,7 +143,7 @@ func (r *run) cgroupFile(class, pod, containerID, file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(memory.Mount, group.Path, "kubepods", class, "pod"+string(p.UID), containerID)
+	dir := filepath.Join(memory.Mount, env.Group.Path, "kubepods", class, "pod"+string(p.UID), containerID)
 	text, err := os.ReadFile(filepath.Join(dir, file))
 	return strings.TrimSpace(string(text)), err
 }
@@ -176,31 +176,17 @@ lines:
 	return -1
 }
 
-var (
-	notMetMutex sync.Mutex
-	notMet      []string
-)
-
-// promise checks what berth alone promises: a failure with berth, a note with any other runtime.
-func promise(t *testing.T, kept bool, format string, args ...any) {
-	t.Helper()
-	if kept {
-		return
+// nothingLeft removes all manifests and waits until everything that was not there before the pods is gone.
+// kubelet collects dead sandboxes once a minute, so that is what it takes.
+func (r *run) nothingLeft(t *testing.T) {
+	manifests, _ := filepath.Glob(filepath.Join(r.Manifests, "*.json"))
+	for _, file := range manifests {
+		if err := os.Remove(file); err != nil {
+			t.Error(err)
+		}
 	}
-	text := fmt.Sprintf(format, args...)
-	if target.ours {
-		t.Error(text)
-		return
-	}
-	t.Logf("not met by this runtime (%s): %s", target.name, text)
-	notMetMutex.Lock()
-	defer notMetMutex.Unlock()
-	notMet = append(notMet, t.Name()+": "+text)
-}
-
-func notMetSummary() {
-	if len(notMet) > 0 {
-		fmt.Printf("promises of berth's that %s does not meet: %d\n  %s\n", target.name, len(notMet),
-			strings.Join(notMet, "\n  "))
-	}
+	known := map[int]bool{os.Getpid(): true, r.Pid(): true, target.Pid(): true}
+	r.until(t, 4*time.Minute, "nothing is left of the pods", func() string {
+		return strings.Join(r.before.Since(env.FindLeftovers(known)), "\n  ")
+	})
 }

@@ -24,7 +24,7 @@ func (r *run) failsToStart(t *testing.T, pod, command string, wantCode int32, de
 		if d.Reason != "StartError" {
 			t.Errorf("the reason of attempt %d is %q", i, d.Reason)
 		}
-		promise(t, d.ExitCode == wantCode, "the exit code of attempt %d is %d, not %d", i, d.ExitCode, wantCode)
+		env.Promise(t, d.ExitCode == wantCode, "the exit code of attempt %d is %d, not %d", i, d.ExitCode, wantCode)
 		if d.ExitCode == 0 {
 			t.Errorf("attempt %d failed to start with exit code 0", i)
 		}
@@ -32,7 +32,7 @@ func (r *run) failsToStart(t *testing.T, pod, command string, wantCode int32, de
 		if finished := time.Unix(0, d.FinishedAt); finished.Before(before) || finished.After(time.Now()) {
 			t.Errorf("attempt %d finished at %v", i, finished)
 		}
-		promise(t, d.StartedAt <= d.FinishedAt,
+		env.Promise(t, d.StartedAt <= d.FinishedAt,
 			"attempt %d started at %d after it finished at %d", i, d.StartedAt, d.FinishedAt)
 	}
 	// Create succeeded, Start failed: kubelet's word for that is RunContainerError.

@@ -85,7 +85,7 @@ func stopIgnored(t *testing.T, r *run) {
 	if end.ExitCode != 137 || end.Reason != "Error" {
 		t.Errorf("it ended with %d, %q", end.ExitCode, end.Reason)
 	}
-	promise(t, strings.Contains(end.Message, "stopped by request, killed after 2 s grace"),
+	env.Promise(t, strings.Contains(end.Message, "stopped by request, killed after 2 s grace"),
 		"the message of the kill is %q", end.Message)
 	r.until(t, time.Minute, "kubelet forgets the pod", func() string {
 		if r.pod(pod) != nil {
