@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/files.h"
+#include "base/refusal.h"
 #include "base/status.h"
 #include "image/tree.h"
 
@@ -104,7 +105,10 @@ absl::Status MountOverlay(const OverlayMount& mount) {
       status = MountHere(mount);
     }
   }).join();
-  return status;
+  const auto err = base::ErrnoOf(status);
+  const std::string cause = err ? base::LikelyCause(base::Refused::kOverlay, *err) : "";
+  if (cause.empty()) return status;
+  return base::SyscallError(*err, absl::StrCat(status.message(), " (", cause, ")"));
 }
 
 absl::Status UnmountAll(const std::string& path) {

@@ -246,7 +246,8 @@ void Container::FailStart(const std::string& stage, const std::string& text) {
 }
 
 void Container::FinishFailedStart(ExitRecord record, bool out_of_memory) {
-  ExplainStartFailure(record, CommandOf(request_.bundle), out_of_memory, request_.memory_limit_bytes);
+  ExplainStartFailure(record, CommandOf(request_.bundle), out_of_memory, request_.memory_limit_bytes,
+                      request_.runtime);
   record_ = std::move(record);
   out_.Reset();
   err_.Reset();

@@ -53,6 +53,7 @@ void Exec::Start(std::vector<base::UniqueFd> fds, Reply reply) {
   ::unlink(File(".pid").c_str());
   BERTH_FAULT_POINT("monitor.runtime_exec");
   kills_before_ = container_.oom().kills();
+  began_ns_ = base::MonotonicNs();
   context_.reaper.Hold();
   auto call = RuntimeCall::Start(context_.loop, context_.reaper, options,
                                  [this](const RuntimeOutcome& outcome) { Created(outcome); });
@@ -136,11 +137,8 @@ void Exec::KillTree() {
 }
 
 void Exec::Ended() {
-  if (ended_->status.signaled && ended_->status.code == SIGKILL && !oom_killed_) {
-    container_.oom().Look();
-    oom_killed_ = container_.oom().Killed(pid_) ||
-                  (!container_.oom().log_readable() && !kill_ && container_.oom().kills() > kills_before_);
-  }
+  if (ended_->status.signaled && ended_->status.code == SIGKILL && !oom_killed_)
+    oom_killed_ = container_.oom().KilledExec({pid_, began_ns_, kills_before_, kill_});
   if (!replied_ && !ended_->executed) return Fail("the command could not be executed");
   Confirmed();  // the reply comes first
   if (killing_) return;

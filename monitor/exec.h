@@ -55,6 +55,7 @@ class Exec {
   std::uint64_t start_ticks_ = 0;
   std::optional<Reaped> ended_;
   std::uint64_t kills_before_ = 0;
+  std::int64_t began_ns_ = 0;
   bool oom_killed_ = false;
   std::shared_ptr<CgroupKill> cgroup_kill_;
   std::shared_ptr<bool> stopped_ = std::make_shared<bool>(false);

@@ -86,6 +86,7 @@ void ExecCgroup::Adopt(pid_t pid) const {
 }
 
 bool ExecCgroup::Dissolve() {
+  BERTH_FAULT_POINT("monitor.exec_cgroup_dissolve");
   bool gone = true;
   for (const auto& dir : dirs_.all) {
     for (const pid_t pid : ProcessesIn({{dir}, "", ""})) {

@@ -72,6 +72,15 @@ std::string SignalWords(const ExitRecord& record) {
   return "killed by " + base::SignalName(record.signal);
 }
 
+// Measured with a static program of 1 MiB: crun 1.8 starts from 256 KiB (its init is a copy of itself that
+// execs at once), runc 1.1 from 2 MiB (a Go program, 2.3 MiB at its peak).
+std::string StartingNeeds(const std::string& runtime) {
+  const std::string name = runtime.substr(runtime.rfind('/') + 1);
+  if (name == "crun") return "crun takes about 0.5 MiB, the program comes on top";
+  if (name == "runc") return "runc takes about 3 MiB, the program comes on top";
+  return "crun takes about 0.5 MiB, runc about 3 MiB, the program comes on top";
+}
+
 }  // namespace
 
 std::string HumanBytes(std::uint64_t bytes) {
@@ -123,7 +132,7 @@ void Explain(ExitRecord& record) {
 }
 
 void ExplainStartFailure(ExitRecord& record, const std::string& command, bool out_of_memory,
-                         std::optional<std::int64_t> limit_bytes) {
+                         std::optional<std::int64_t> limit_bytes, const std::string& runtime) {
   const std::string text = record.start_failure ? record.start_failure->text : "";
   record.reason = "StartError";
   record.exit_code = out_of_memory || record.stop.requested ? 128 : StartExitCode(text);
@@ -142,8 +151,8 @@ void ExplainStartFailure(ExitRecord& record, const std::string& command, bool ou
     record.message =
         (limit_bytes && *limit_bytes > 0 ? "limit " + HumanBytes(static_cast<std::uint64_t>(*limit_bytes))
                                          : "the memory limit") +
-        " is below what the runtime needs to start a container";
-    if (!text.empty()) record.message += " (" + text + ")";
+        " is below what the runtime needs to start a container (" + StartingNeeds(runtime) + ")";
+    if (!text.empty()) record.message += ": " + text;
   } else if (record.exit_code == 127) {
     record.message = "exec " + quoted + ": " +
                      (command.find('/') == std::string::npos ? "executable file not found in $PATH"

@@ -17,8 +17,8 @@ std::string HumanDuration(std::int64_t ns);
 // log_dropped_bytes).
 void Explain(ExitRecord& record);
 // For a container that never ran: exit_code, reason StartError, message. `command` is its argv[0], "" when
-// unknown.
+// unknown. `runtime`: the OCI runtime's path.
 void ExplainStartFailure(ExitRecord& record, const std::string& command, bool out_of_memory,
-                         std::optional<std::int64_t> limit_bytes);
+                         std::optional<std::int64_t> limit_bytes, const std::string& runtime);
 
 }  // namespace berth::monitor

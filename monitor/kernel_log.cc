@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/files.h"
@@ -112,6 +113,29 @@ std::optional<KernelVictim> KernelLogParser::Feed(std::string_view record) {
   auto victim = ReadVictim(*message);
   if (victim) ReadConstraint(constraint_, *victim);
   return victim;
+}
+
+std::optional<std::string> MemoryCgroupOf(std::string_view proc_cgroup) {
+  std::optional<std::string> unified;
+  for (std::size_t begin = 0; begin < proc_cgroup.size();) {
+    // "hierarchy:controller,controller:path"; the path may hold colons. v2's line is "0::path".
+    const std::size_t end = std::min(proc_cgroup.find('\n', begin), proc_cgroup.size());
+    const std::string_view line = proc_cgroup.substr(begin, end - begin);
+    begin = end + 1;
+    const auto first = line.find(':');
+    const auto second = first == std::string_view::npos ? first : line.find(':', first + 1);
+    if (second == std::string_view::npos) continue;
+    const std::string controllers = "," + std::string(line.substr(first + 1, second - first - 1)) + ",";
+    std::string_view path = line.substr(second + 1);
+    constexpr std::string_view kDeleted = " (deleted)";
+    if (path.size() > kDeleted.size() && path.substr(path.size() - kDeleted.size()) == kDeleted)
+      path.remove_suffix(kDeleted.size());
+    if (path == "/") path = {};
+    const auto named = path.empty() ? std::nullopt : std::optional<std::string>(path);
+    if (controllers.find(",memory,") != std::string::npos) return named;
+    if (controllers == ",,") unified = named;
+  }
+  return unified;
 }
 
 base::Result<KernelLog> KernelLog::Open(const std::string& path) {

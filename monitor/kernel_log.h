@@ -52,6 +52,11 @@ class KernelLog {
   KernelLogParser parser_;
 };
 
+// Text of /proc/<pid>/cgroup (cgroups(7)): the cgroup that the process's memory is charged to; nullopt when
+// the text names none. v1 shows an exiting process in "/" (proc_cgroup_show of the kernel's cgroup.c), so
+// that is none either. Pure.
+std::optional<std::string> MemoryCgroupOf(std::string_view proc_cgroup);
+
 inline constexpr char kKernelLogPath[] = "/dev/kmsg";
 
 }  // namespace berth::monitor

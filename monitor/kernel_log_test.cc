@@ -139,5 +139,15 @@ TEST(KernelLogParser, SurvivesAnyBytes) {
   }
 }
 
+TEST(MemoryCgroupOf, FindsTheLineOfTheMemoryController) {
+  EXPECT_EQ(MemoryCgroupOf("5:cpu,cpuacct:/x\n4:memory:/pod/c:1\n0::/y\n"), "/pod/c:1");
+  EXPECT_EQ(MemoryCgroupOf("3:pids,memory:/pod\n"), "/pod");
+  EXPECT_EQ(MemoryCgroupOf("3:pids:/p\n0::/pod/c (deleted)"), "/pod/c");
+  EXPECT_EQ(MemoryCgroupOf("1:name=memory:/p\n"), std::nullopt);
+  EXPECT_EQ(MemoryCgroupOf("4:memory:/\n0::/pod/c\n"), std::nullopt);  // an exiting process on v1
+  EXPECT_EQ(MemoryCgroupOf("torn"), std::nullopt);
+  EXPECT_EQ(MemoryCgroupOf(""), std::nullopt);
+}
+
 }  // namespace
 }  // namespace berth::monitor

@@ -15,6 +15,7 @@
 namespace berth::monitor {
 
 base::Result<void> LogWriter::Open(const std::string& path) {
+  BERTH_FAULT_POINT("monitor.open_log");
   // O_NONBLOCK: a FIFO in its place must not hang the monitor before it is seen to be none of ours.
   // O_NOFOLLOW: kubelet gives a real path.
   auto fd = base::OpenAt(AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY,

@@ -105,7 +105,8 @@ TEST_P(MonitorTest, ALimitTooSmallToStartIsTold) {
   const auto started = pod.client().Start(pod.Prepare("a", {"exit", "0"}, options), Soon());
   ASSERT_FALSE(started.ok());
   EXPECT_THAT(std::string(started.status().message()),
-              StartsWith("limit 4.0 KiB is below what the runtime needs to start a container"));
+              StartsWith("limit 4.0 KiB is below what the runtime needs to start a container (" +
+                         GetParam().name + " takes about "));
   EXPECT_EQ(pod.Record("a").exit_code, 128);
 }
 

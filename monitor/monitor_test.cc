@@ -302,10 +302,11 @@ TEST(RuntimeWords, GiveTheCodeThatShellsGive) {
 TEST(ExplainStartFailure, NamesTheLimitThatIsTooLow) {
   ExitRecord record;
   record.start_failure = StartFailure{"create", "container init was OOM-killed"};
-  ExplainStartFailure(record, "/app", true, 2 << 20);
-  EXPECT_EQ(
-      record.message,
-      "limit 2.0 MiB is below what the runtime needs to start a container (container init was OOM-killed)");
+  ExplainStartFailure(record, "/app", true, 2 << 20, "/usr/bin/runc");
+  EXPECT_EQ(record.message,
+            "limit 2.0 MiB is below what the runtime needs to start a container (runc takes about 3 MiB, the "
+            "program "
+            "comes on top): container init was OOM-killed");
   EXPECT_EQ(record.exit_code, 128);
   EXPECT_EQ(record.reason, "StartError");
 }

@@ -29,12 +29,29 @@ void OomLedger::Arm(const Setup& setup) {
   armed_ = true;
 }
 
-bool OomLedger::IsOurs(const KernelVictim& victim) const {
-  if (!setup_.nested && victim.pid == setup_.pid) return true;
-  if (victim.task_memcg) return NamesCgroup(*victim.task_memcg, setup_.cgroup, true);
-  // The line that would say whose it was fell to the kernel's rate limit: ours if our counter has a kill that
-  // no line explains.
-  return counter_growth_ > seen_;
+OomLedger::Owner OomLedger::OwnerOf(const KernelVictim& victim) const {
+  if (!setup_.nested && victim.pid == setup_.pid) return Owner::kUs;
+  if (victim.task_memcg)
+    return NamesCgroup(*victim.task_memcg, setup_.cgroup, true) ? Owner::kUs : Owner::kOthers;
+  return counter_growth_ > seen_ ? Owner::kGuessedUs : Owner::kOthers;
+}
+
+// Lines that are ours without doubt explain the counter: what was guessed beyond it was somebody else's.
+void OomLedger::DropGuesses() {
+  for (auto line = lines_.begin(); line != lines_.end() && seen_ > counter_growth_; ++line) {
+    if (line->owner != Owner::kGuessedUs) continue;
+    line->owner = Owner::kOthers;
+    --seen_;
+    const auto pid = line->victim.pid;
+    open_.erase(
+        std::remove_if(open_.begin(), open_.end(), [pid](const KernelVictim& v) { return v.pid == pid; }),
+        open_.end());
+    if (last_ && last_->pid == pid) last_.reset();
+  }
+  if (last_) return;
+  const auto ours = std::find_if(lines_.rbegin(), lines_.rend(),
+                                 [](const Line& line) { return line.owner != Owner::kOthers; });
+  if (ours != lines_.rend()) last_ = ours->victim;
 }
 
 void OomLedger::Add(const Look& look) {
@@ -52,22 +69,40 @@ void OomLedger::Add(const Look& look) {
   oom_in_pod_ =
       oom_in_pod_ || (setup_.pod_oom_local && Growth(look.pod_oom_local, *setup_.pod_oom_local) > 0);
   for (const auto& victim : look.log.victims) {
-    if (!IsOurs(victim)) continue;
+    const Owner owner = OwnerOf(victim);
+    lines_.push_back({victim, look.at_ns, owner});
+    if (lines_.size() > kMostLines) lines_.pop_front();
+    if (owner == Owner::kOthers) continue;
     ++seen_;
     last_ = victim;
-    victim_pids_.push_back(victim.pid);
     if (!setup_.nested && victim.pid == setup_.pid) {
       first_process_ = victim;
     } else {
       open_.push_back(victim);
     }
   }
+  if (look.counter) DropGuesses();
 }
 
 std::uint64_t OomLedger::kills() const { return std::max<std::uint64_t>(seen_, counter_growth_); }
 
-bool OomLedger::Killed(std::int64_t pid) const {
-  return std::find(victim_pids_.begin(), victim_pids_.end(), pid) != victim_pids_.end();
+bool OomLedger::Claim(const Exec& exec) {
+  if (!setup_.nested) {
+    const auto line = std::find_if(lines_.begin(), lines_.end(), [&exec](const Line& l) {
+      return l.victim.pid == exec.pid && l.at_ns >= exec.began_ns;
+    });
+    if (line != lines_.end()) {
+      if (line->owner == Owner::kOthers) {
+        ++seen_;
+        last_ = line->victim;
+      }
+      line->owner = Owner::kUs;
+      DropGuesses();
+      return true;
+    }
+  }
+  const bool counter_decides = !setup_.log_readable || setup_.nested || lost_;
+  return counter_decides && !exec.killed_by_us && kills() > exec.kills_before;
 }
 
 std::string OomLedger::ScopeOf(const KernelVictim* victim) const {

@@ -5,9 +5,14 @@
 // A kill that is seen while PID 1 lives is first *open*: PID 1 may share the victim's memory and be dying of
 // the same kill. The next look, at least kSettleNs later, that finds PID 1 alive and with no SIGKILL pending
 // charges it to a child for good.
+//
+// A line without its cgroup (the kernel limits the line that names it) is ours when its process is known to
+// be, else it is *guessed* ours while our counter has a kill that no line explains. A line that is ours
+// without doubt takes the place of a guess.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +26,7 @@ namespace berth::monitor {
 class OomLedger {
  public:
   static constexpr std::int64_t kSettleNs = 8'000'000;
+  static constexpr std::size_t kMostLines = 64;
 
   struct Setup {
     std::string cgroup;  // "/kubepods/…/<id>"
@@ -49,13 +55,27 @@ class OomLedger {
   // PID 1 ended. `killed_by_us`: SIGKILL was ours. Fills verdict, evidence, scope, victim and counts (limits
   // and peaks are the caller's).
   OomEvidence Judge(const base::ExitStatus& status, bool killed_by_us) const;
-  // Did the kernel kill this other process (an exec's) for memory?
-  bool Killed(std::int64_t pid) const;
+  struct Exec {
+    std::int64_t pid = 0;
+    std::int64_t began_ns = 0;  // monotonic; lines before it are of another process with that pid
+    std::uint64_t kills_before = 0;
+    bool killed_by_us = false;
+  };
+  // An exec's first process ended by SIGKILL, and the look after that was added: did the kernel kill it for
+  // memory? Its line, if one is there, is ours from now on.
+  bool Claim(const Exec& exec);
   // All victims of this container so far.
   std::uint64_t kills() const;
 
  private:
-  bool IsOurs(const KernelVictim& victim) const;
+  enum class Owner { kUs, kGuessedUs, kOthers };
+  struct Line {
+    KernelVictim victim;
+    std::int64_t at_ns;
+    Owner owner;
+  };
+  Owner OwnerOf(const KernelVictim& victim) const;
+  void DropGuesses();
   std::string ScopeOf(const KernelVictim* victim) const;
 
   Setup setup_;
@@ -66,8 +86,8 @@ class OomLedger {
   std::optional<KernelVictim> first_process_;  // PID 1's own line
   std::vector<KernelVictim> open_;
   std::optional<KernelVictim> last_;  // of any of our victims
-  std::vector<std::int64_t> victim_pids_;
-  std::uint64_t seen_ = 0;            // victims of ours in the log
+  std::deque<Line> lines_;            // the latest of anybody's, at most kMostLines
+  std::uint64_t seen_ = 0;            // victims of ours in the log, guesses included
   std::uint64_t counter_growth_ = 0;  // since arming
   std::uint64_t settled_growth_ = 0;
   bool oom_here_ = false, oom_in_pod_ = false;  // v2: which level's `oom` moved

@@ -190,14 +190,75 @@ TEST(OomLedger, WithOomGroupEachIsJudgedByItsOwnLine) {
   EXPECT_EQ(oom.victim->host_pid, 100);
 }
 
-TEST(OomLedger, KnowsItsVictimsByPid) {
+OomLedger::Exec ExecOf(std::int64_t pid, std::int64_t began_ms = 0) {
+  OomLedger::Exec exec;
+  exec.pid = pid;
+  exec.began_ns = (began_ms + 1000) * kMs;
+  return exec;
+}
+
+TEST(OomLedger, KnowsAnExecByItsLine) {
   Story story;
   story.At(0, {Victim(101), Victim(300, "/pod/other", "/pod")}, 1);
-  EXPECT_TRUE(story.ledger().Killed(101));
-  EXPECT_FALSE(story.ledger().Killed(300));
+  EXPECT_TRUE(story.ledger().Claim(ExecOf(101)));
+  EXPECT_FALSE(story.ledger().Claim(ExecOf(102)));
+  EXPECT_FALSE(story.ledger().Claim(ExecOf(101, 1)));  // began after the line
   EXPECT_TRUE(story.ledger().HasOpen());
   story.At(20, {}, 1);
   EXPECT_FALSE(story.ledger().HasOpen());
+}
+
+TEST(OomLedger, AnExecsLineTakesThePlaceOfAWrongGuess) {
+  Story story;
+  // Somebody else's line without its cgroup, while our counter already has the exec's kill.
+  story.At(0, {Victim(300, "", "", "foreign")}, 1);
+  EXPECT_EQ(story.ledger().kills(), 1U);
+  story.At(1, {Victim(101, "", "", "exec")}, 1);
+  EXPECT_TRUE(story.ledger().Claim(ExecOf(101)));
+  const auto oom = story.At(100, {}, 1).At(200, {}, 1).End(base::ExitStatus{false, 0});
+  EXPECT_EQ(oom.kills, 1U);
+  EXPECT_EQ(oom.child_kills, 1U);
+  EXPECT_EQ(oom.victim->comm, "exec");
+}
+
+TEST(OomLedger, TheFirstProcessesLineTakesThePlaceOfAWrongGuess) {
+  const auto oom =
+      Story().At(0, {Victim(300, "", "", "foreign")}, 1).At(1, {Victim(100, "", "")}, 1, true).End();
+  EXPECT_TRUE(oom.verdict);
+  EXPECT_EQ(oom.kills, 1U);
+  EXPECT_EQ(oom.child_kills, 0U);
+  EXPECT_EQ(oom.victim->host_pid, 100);
+}
+
+TEST(OomLedger, WithoutTheLogTheCounterTellsOfAnExec) {
+  Story story(false);
+  story.At(0, {}, 1);
+  EXPECT_TRUE(story.ledger().Claim(ExecOf(101)));
+  auto exec = ExecOf(101);
+  exec.kills_before = 1;
+  EXPECT_FALSE(story.ledger().Claim(exec));
+  exec.kills_before = 0;
+  exec.killed_by_us = true;
+  EXPECT_FALSE(story.ledger().Claim(exec));
+}
+
+TEST(OomLedger, InANestedPidNamespaceNoPidTellsOfAnExec) {
+  Story story(true, true);
+  story.At(0, {Victim(101, "/other/c2", "/other")}, 0);
+  EXPECT_FALSE(story.ledger().Claim(ExecOf(101)));
+  story.At(1, {Victim(7777)}, 1);
+  EXPECT_TRUE(story.ledger().Claim(ExecOf(101)));
+}
+
+TEST(OomLedger, RemembersOnlySoMany) {
+  Story story;
+  std::vector<KernelVictim> others;
+  for (std::int64_t pid = 1000; pid < 1000 + static_cast<std::int64_t>(OomLedger::kMostLines); ++pid)
+    others.push_back(Victim(pid, "/pod/other", "/pod/other"));
+  story.At(0, {Victim(101)}, 1).At(1, others, 1);
+  EXPECT_FALSE(story.ledger().Claim(ExecOf(101)));  // no line of that age is kept
+  EXPECT_EQ(story.ledger().kills(), 1U);            // but it was counted
+  EXPECT_TRUE(story.ledger().Claim(ExecOf(1000)));
 }
 
 TEST(OomLedger, MatchesCgroupsByWholeNames) {

@@ -137,6 +137,15 @@ OomLedger::Look OomWatch::Read(bool dying) {
   OomLedger::Look look;
   // The log before the counters: then the counter has every kill that a line tells.
   if (log_) look.log = log_->Read();
+  if (InInitialPidNamespace()) {
+    for (auto& victim : look.log.victims) {
+      // The kernel kept the line with the cgroup to itself. /proc has it for a while
+      // (v1: until it exits, v2: until it is reaped).
+      if (victim.task_memcg) continue;
+      if (const auto text = base::ReadFile("/proc/" + std::to_string(victim.pid) + "/cgroup", 65536))
+        victim.task_memcg = MemoryCgroupOf(*text);
+    }
+  }
   if (container_) {
     if (const auto counters = container_->ReadOomCounters()) {
       look.counter = counters->oom_kill_tree;
@@ -193,6 +202,11 @@ OomEvidence OomWatch::Judge(const base::ExitStatus& status, bool killed_by_us,
     oom.limit_bytes = static_cast<std::uint64_t>(*memory_limit);
   }
   return oom;
+}
+
+bool OomWatch::KilledExec(const OomLedger::Exec& exec) {
+  Look();
+  return ledger_.Claim(exec);
 }
 
 bool OomWatch::KilledWhileStarting() {

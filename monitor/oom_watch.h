@@ -34,9 +34,9 @@ class OomWatch {
                     std::optional<std::int64_t> memory_limit);
   // The start failed: did the kernel kill something of this cgroup meanwhile?
   bool KilledWhileStarting();
-  bool Killed(pid_t pid) const { return ledger_.Killed(pid); }
+  // An exec's first process was reaped with SIGKILL: looks, then judges it.
+  bool KilledExec(const OomLedger::Exec& exec);
   std::uint64_t kills() const { return ledger_.kills(); }
-  bool log_readable() const { return log_.has_value(); }
   void Stop();
 
  private:

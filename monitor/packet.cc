@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "base/fault.h"
 #include "base/files.h"
 #include "monitor/messages.h"
 
@@ -93,6 +94,7 @@ base::Result<base::UniqueFd> ListenAt(const std::string& dir, const std::string&
   if (!parent) return parent.TakeError();
   auto fd = NewSocket();
   if (!fd) return fd.TakeError();
+  BERTH_FAULT_POINT("monitor.socket");
   ::unlinkat(parent->get(), name.c_str(), 0);
   const auto address = AddressIn(parent->get(), name);
   const mode_t before = ::umask(0177);

@@ -15,6 +15,7 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/files.h"
+#include "base/refusal.h"
 #include "monitor/holder.h"
 
 namespace berth::monitor {
@@ -34,12 +35,23 @@ base::Result<void> LoopbackUp() {
   return {};
 }
 
+// The text is for whoever made the pod; nobody reads the number after this.
+base::Error WithCause(base::Refused what, const base::Error& error) {
+  const std::string cause = base::LikelyCause(what, error.err);
+  return base::Malformed(error.Message() + (cause.empty() ? "" : " (" + cause + ")"));
+}
+
 base::Result<void> Unshare(int flag, const char* which) {
   BERTH_FAULT_POINT("monitor.unshare");
-  if (BERTH_FAULT_FAILS("monitor.unshare_eperm"))
-    return base::SyscallFailed(EPERM, std::string("unshare the ") + which + " namespace");
-  if (::unshare(flag) != 0)
-    return base::SyscallFailed(errno, std::string("unshare the ") + which + " namespace");
+  const int err = BERTH_FAULT_FAILS("monitor.unshare_eperm") ? EPERM : ::unshare(flag) != 0 ? errno : 0;
+  if (err == 0) return {};
+  return WithCause(base::Refused::kNamespace,
+                   base::SyscallFailed(err, std::string("unshare the ") + which + " namespace"));
+}
+
+base::Result<void> Pin(const PinPlan& plan, const std::string& kind) {
+  auto done = PinNamespace("/proc/self/ns/" + kind, plan.dir + "/" + kind);
+  if (!done) return WithCause(base::Refused::kNamespacePin, done.error());
   return {};
 }
 
@@ -53,6 +65,7 @@ base::Result<void> Do(const PinPlan& plan) {
   }
   if (plan.uts) {
     if (auto done = Unshare(CLONE_NEWUTS, "UTS"); !done) return done;
+    BERTH_FAULT_POINT("monitor.set_hostname");
     if (!plan.hostname.empty() && ::sethostname(plan.hostname.c_str(), plan.hostname.size()) != 0) {
       return base::SyscallFailed(errno, "set the hostname '" + plan.hostname + "'");
     }
@@ -66,19 +79,20 @@ base::Result<void> Do(const PinPlan& plan) {
                                             "', which would be the host's: the pod has no " +
                                             (is_net ? "network" : "IPC") + " namespace of its own");
     }
+    BERTH_FAULT_POINT("monitor.set_sysctl");
     // /proc/self of this very process: net and ipc sysctls are those of the namespaces it is in now.
     if (auto done = base::WriteControl("/proc/sys/" + *path, value); !done) {
       return base::SyscallFailed(done.error().err, "set sysctl '" + name + "' to '" + value + "'");
     }
   }
   if (plan.net) {
-    if (auto done = PinNamespace("/proc/self/ns/net", plan.dir + "/net"); !done) return done;
+    if (auto done = Pin(plan, "net"); !done) return done;
   }
   if (plan.ipc) {
-    if (auto done = PinNamespace("/proc/self/ns/ipc", plan.dir + "/ipc"); !done) return done;
+    if (auto done = Pin(plan, "ipc"); !done) return done;
   }
   if (plan.uts) {
-    if (auto done = PinNamespace("/proc/self/ns/uts", plan.dir + "/uts"); !done) return done;
+    if (auto done = Pin(plan, "uts"); !done) return done;
   }
   return {};
 }

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "base/fault.h"
 #include "base/files.h"
 #include "monitor/monitor.h"
 #include "monitor/say.h"
@@ -64,6 +65,7 @@ base::Result<int> LockPidFile(const std::string& dir) {
     const int err = errno == EWOULDBLOCK ? EBUSY : errno;
     return base::SyscallFailed(err, "a monitor of this pod is there already; lock '" + dir + "/monitor.pid'");
   }
+  BERTH_FAULT_POINT("monitor.pid_file");
   const std::string text = std::to_string(::getpid()) + "\n";
   if (::ftruncate(fd->get(), 0) != 0) return base::SyscallFailed(errno, "truncate '" + dir + "/monitor.pid'");
   if (auto written = base::WriteAll(fd->get(), text); !written) return written.TakeError();

@@ -28,6 +28,7 @@ TEST(Refusals, ANetworkNamespaceThatTheKernelRefusesIsToldAndLeavesNothing) {
   EXPECT_NE(refused.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("network namespace"));
   EXPECT_THAT(std::string(refused.message()), HasSubstr("Operation not permitted"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("berthd needs CAP_SYS_ADMIN"));
   EXPECT_EQ(Must(Cri().ListPodSandbox({})).items_size(), 0);
   EXPECT_FALSE(MemoryCgroupExists(config.linux().cgroup_parent()));
   EXPECT_THAT(ListDir(daemon->state() + "/pods"), IsEmpty());
