@@ -95,10 +95,16 @@ void MakeCgroup(const std::string& cgroup) {
   for (const std::string& hierarchy : Hierarchies()) {
     std::error_code error;
     fs::create_directories(hierarchy + cgroup, error);
-    // v1's cpuset starts empty and then refuses every process.
     if (!Exists(hierarchy + cgroup + "/cpuset.cpus") || CgroupV2()) continue;
-    for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
-      WriteFile(hierarchy + cgroup + file, ReadFile(hierarchy + file));
+    // v1's cpuset starts empty and then refuses every process, and every child that is not empty.
+    std::string dir = hierarchy;
+    for (const fs::path& name : fs::path(cgroup).relative_path()) {
+      for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
+        const std::string inherited = ReadFile(dir + file);
+        if (Trim(ReadFile(dir + "/" + name.string() + file)).empty())
+          WriteFile(dir + "/" + name.string() + file, inherited);
+      }
+      dir += "/" + name.string();
     }
   }
 }

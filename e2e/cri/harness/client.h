@@ -35,6 +35,7 @@ namespace cri = ::runtime::v1;
   X(runtime, Exec, ExecRequest, ExecResponse)                                                                \
   X(runtime, ContainerStats, ContainerStatsRequest, ContainerStatsResponse)                                  \
   X(runtime, ListContainerStats, ListContainerStatsRequest, ListContainerStatsResponse)                      \
+  X(runtime, ListPodSandboxStats, ListPodSandboxStatsRequest, ListPodSandboxStatsResponse)                   \
   X(runtime, UpdateRuntimeConfig, UpdateRuntimeConfigRequest, UpdateRuntimeConfigResponse)                   \
   X(runtime, Status, StatusRequest, StatusResponse)                                                          \
   X(runtime, RuntimeConfig, RuntimeConfigRequest, RuntimeConfigResponse)                                     \

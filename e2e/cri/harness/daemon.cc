@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 
 #include "e2e/cri/harness/files.h"
-#include "e2e/cri/harness/options.h"
 #include "e2e/cri/harness/wait.h"
 
 namespace berth::e2e {
@@ -24,11 +23,11 @@ std::string LastLines(const std::string& file) {
 
 Daemon::Daemon(DaemonConfig config) : config_(std::move(config)) {
   if (config_.root.empty()) config_.root = config_.dir + "/root";
-  state_ = config_.dir + "/run";
-  endpoint_ = "unix://" + state_ + "/berth.sock";
+  if (config_.state.empty()) config_.state = config_.dir + "/run";
+  endpoint_ = "unix://" + config_.state + "/berth.sock";
   config_file_ = config_.dir + "/config.toml";
   MakeDirs(config_.root);
-  MakeDirs(state_);
+  MakeDirs(config_.state);
   client_ = std::make_unique<Client>(endpoint_);
 }
 
@@ -36,19 +35,19 @@ Daemon::~Daemon() {
   program_.Kill();
   // The mount that pins lie on is the daemon's, not a pod's. Busy means that a pod's pin is still there: a
   // leak to tell.
-  ::umount2((state_ + "/pods").c_str(), 0);
+  ::umount2((config_.state + "/pods").c_str(), 0);
 }
 
 void Daemon::WriteConfig() const {
   std::vector<std::string> bin_dirs;
   for (const std::string& dir : config_.cni_bin_dirs) bin_dirs.push_back(Quoted(dir));
-  std::string text = "root = " + Quoted(config_.root) + "\nstate = " + Quoted(state_) + "\n";
-  if (!GetOptions().handler.empty()) text += "default_handlers = [" + Quoted(GetOptions().handler) + "]\n";
-  text += "\n[grpc]\nsocket = " + Quoted(state_ + "/berth.sock") +
+  std::string text = "root = " + Quoted(config_.root) + "\nstate = " + Quoted(config_.state) + "\n";
+  if (!config_.handler.empty()) text += "default_handlers = [" + Quoted(config_.handler) + "]\n";
+  text += "\n[grpc]\nsocket = " + Quoted(config_.state + "/berth.sock") +
           "\n\n[cgroup]\ndriver = \"cgroupfs\"\nroot = " + Quoted(config_.cgroup_root) +
           "\n\n[cni]\nconf_dir = " + Quoted(config_.cni_conf_dir) + "\nbin_dirs = [" +
           absl::StrJoin(bin_dirs, ", ") + "]\n\n[registry]\nconfig_path = " + Quoted(config_.certs_dir) +
-          "\n\n[log]\nlevel = \"debug\"\n" + config_.more_toml;
+          "\n\n[log]\nlevel = " + Quoted(config_.log_level) + "\n" + config_.more_toml;
   WriteFile(config_file_, text);
 }
 
@@ -59,7 +58,9 @@ void Daemon::Start() {
   for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"}) {
     if (const char* value = ::getenv(name)) environment.push_back(std::string(name) + "=" + value);
   }
-  program_.Start({GetOptions().berthd, "--config", config_file_}, log_file(), environment);
+  std::vector<std::string> argv = config_.launcher;
+  argv.insert(argv.end(), {config_.program, "--config", config_file_});
+  program_.Start(argv, log_file(), environment);
   const bool ready = Eventually(
       [&] {
         if (!program_.Running()) return true;

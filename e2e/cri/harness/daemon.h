@@ -13,8 +13,13 @@
 namespace berth::e2e {
 
 struct DaemonConfig {
-  std::string dir;   // everything that is not named otherwise lies below it
-  std::string root;  // "<dir>/root" when empty
+  std::string dir;                    // everything that is not named otherwise lies below it
+  std::string root;                   // "<dir>/root" when empty
+  std::string state;                  // "<dir>/run" when empty
+  std::string program;                // berthd
+  std::vector<std::string> launcher;  // put before the program: words that end by executing what follows
+  std::string handler;                // the only handler; empty: the daemon's own choice
+  std::string log_level = "debug";
   std::string cgroup_root;
   std::string cni_conf_dir;
   std::vector<std::string> cni_bin_dirs;
@@ -39,7 +44,7 @@ class Daemon {
   pid_t pid() const { return program_.pid(); }
   const std::string& endpoint() const { return endpoint_; }
   const std::string& root() const { return config_.root; }
-  const std::string& state() const { return state_; }
+  const std::string& state() const { return config_.state; }
   const std::string& config_file() const { return config_file_; }
   std::string log_file() const { return config_.dir + "/berthd.log"; }
   const Client& client() const { return *client_; }
@@ -49,7 +54,6 @@ class Daemon {
   void WriteConfig() const;
 
   DaemonConfig config_;
-  std::string state_;
   std::string endpoint_;
   std::string config_file_;
   Program program_;

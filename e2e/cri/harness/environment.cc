@@ -87,6 +87,8 @@ std::vector<std::string> Environment::Leftovers() {
 DaemonConfig Environment::AnotherDaemon(const std::string& name) const {
   DaemonConfig config;
   config.dir = dir_ + "/" + name;
+  config.program = GetOptions().berthd;
+  config.handler = GetOptions().handler;
   config.cgroup_root = cgroup_root_;
   config.cni_conf_dir = cni_conf_dir();
   config.cni_bin_dirs = {dir_ + "/plugins", "/usr/lib/cni", "/opt/cni/bin"};

@@ -1,35 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes the namespaces of the run before any thread exists, then lets GoogleTest do the rest.
 #include <gtest/gtest.h>
-#include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "e2e/cri/harness/environment.h"
+#include "e2e/cri/harness/namespaces.h"
 
 namespace berth::e2e {
 namespace {
-
-// A network of our own, so that bridges, addresses and port 5000 collide with nobody's, and a mount
-// namespace, so that whatever happens no mount outlives the run. Pids stay the host's: the kernel log speaks
-// of those.
-bool EnterOwnNamespaces() {
-  if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0) return false;
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
-  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  ifreq request{};
-  strcpy(request.ifr_name, "lo");
-  request.ifr_flags = IFF_UP;
-  const bool up = ::ioctl(fd, SIOCSIFFLAGS, &request) == 0;
-  ::close(fd);
-  return up;
-}
 
 class Shared : public testing::Environment {
  public:
