@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -26,6 +27,12 @@ func (before Leftovers) Since(now Leftovers) []string {
 		}
 	}
 	return left
+}
+
+// bridges of this network namespace, as `ip` lists them.
+func bridges() string {
+	out, _ := exec.Command("ip", "-o", "link", "show", "type", "bridge").Output()
+	return string(out)
 }
 
 // FindLeftovers looks at the runtime, the kernel and the disk. `known` are processes that may be there; nil means
@@ -66,10 +73,11 @@ func (e *Env) FindLeftovers(known map[int]bool) Leftovers {
 		}
 	}
 
+	allBridges := bridges()
 	if interfaces, err := net.Interfaces(); err == nil {
 		for _, i := range interfaces {
 			// The bridge plugin never removes its bridge; everything else was made for a pod.
-			if i.Name != "lo" && i.Name != bridge {
+			if i.Name != "lo" && !strings.Contains(allBridges, " "+i.Name+":") {
 				add("network interface %s", i.Name)
 			}
 		}
@@ -78,10 +86,15 @@ func (e *Env) FindLeftovers(known map[int]bool) Leftovers {
 	for _, lease := range leases {
 		add("address lease %s", lease)
 	}
-	// Pinned namespaces, root filesystems, /dev/shm: all of them are mounts (of a runtime of our own).
+	// Pinned namespaces, root filesystems, /dev/shm: all of them are mounts (of a runtime of our own). kubelet binds
+	// its root folder over itself where that does not propagate.
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	for _, line := range strings.Split(string(mounts), "\n") {
-		if fields := strings.Fields(line); len(fields) > 4 {
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		if own, _ := filepath.Match(filepath.Join(e.Dir, "kubelet-*", "root"), fields[4]); !own {
 			add("mount %s", fields[4])
 		}
 	}

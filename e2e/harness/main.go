@@ -56,8 +56,15 @@ func Main(m *testing.M, suite Suite) int {
 		fmt.Printf("needs -programs, -images and one of -bin-dir, -endpoint and -peer: see e2e/%s/run\n", suite.Name)
 		return 2
 	}
-	code, err := standalone.RunIsolated(standalone.Isolation{Keep: *keepFlag,
-		CgroupPath: fmt.Sprintf("/berth-test-%s-%d", suite.Name, os.Getpid())})
+	isolation := standalone.Isolation{Keep: *keepFlag, CgroupPath: fmt.Sprintf("/berth-test-%s-%d", suite.Name, os.Getpid())}
+	if *endpointFlag != "" {
+		var err error
+		if isolation.Join, err = standalone.Listener(*endpointFlag); err != nil {
+			fmt.Printf("FAIL: nobody answers at %s: %v\n", *endpointFlag, err)
+			return 1
+		}
+	}
+	code, err := standalone.RunIsolated(isolation)
 	if err != nil {
 		fmt.Println("FAIL: the host is not as it was:", err)
 		return 1
@@ -108,6 +115,6 @@ func (s Suite) runInside(m *testing.M, dir string) int {
 	}
 	defer stop()
 	code := m.Run()
-	notMetSummary(env.Runtime)
+	summary(env.Runtime)
 	return code
 }

@@ -209,7 +209,14 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return err
 	}
-	program := func(name string) string { return filepath.Join(*peerBinFlag, name) } // "" leaves it to PATH
+	program := func(name string) string {
+		if path := filepath.Join(*peerBinFlag, name); *peerBinFlag != "" {
+			if _, err := os.Stat(path); err == nil {
+				return path
+			}
+		}
+		return name // from PATH: Debian's ctr serves containerd 2 as well
+	}
 	r.Endpoint, r.Log = "unix://"+socket, filepath.Join(dir, "containerd.log")
 	r.importCommand = func(image string) []string {
 		return []string{program("ctr"), "-a", socket, "-n", "k8s.io", "images", "import", image}

@@ -168,7 +168,7 @@ func logReading(t *testing.T) {
 	s := newSpace(t, "log-reading")
 	s.apply("log-reading")
 	s.waitPod("lines", "runs again", time.Minute, func(pod *v1.Pod) string {
-		if c := status(pod, "main"); c.RestartCount != 1 || c.State.Running == nil {
+		if c := containerStatus(pod, "main"); c.RestartCount != 1 || c.State.Running == nil {
 			return fmt.Sprintf("%+v", c)
 		}
 		return ""

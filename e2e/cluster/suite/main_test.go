@@ -102,6 +102,11 @@ func TestCluster(t *testing.T) {
 			{"logs of long lines, of the previous container, by time and by tail", logReading},
 			{"resources of a running pod are resized in place", resize},
 			{"a pod that ignores its signal is killed after its grace, and a forced deletion is quick", deletion},
+			{"an ephemeral container sees the processes of its target", debugs},
+			{"kubectl exec: output, input, exit codes and a terminal", execs},
+			{"kubectl cp there and back", copies},
+			{"kubectl attach gives a container its input", attaches},
+			{"kubectl port-forward, several connections at once", forwards},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()

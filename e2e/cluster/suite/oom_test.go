@@ -24,8 +24,13 @@ var (
 func oomDescribed(t *testing.T) {
 	s := newSpace(t, "oom")
 	s.apply("oom")
+	// kubelet 1.36 tells CrashLoopBackOff when it looks at a pod that waits, and of itself it sleeps until the wait is
+	// over. A change of the pod makes it look.
 	var said string
+	looks := 0
 	until(t, 3*time.Minute, "kubectl describe shows CrashLoopBackOff, and OOMKilled with 137 as the last state", func() string {
+		looks++
+		s.kubectl("annotate", "--overwrite", "pod", "oom", fmt.Sprintf("berth.example/look=%d", looks))
 		said = eaterSection.FindString(s.kubectl("describe", "pod", "oom"))
 		if lastState.MatchString(said) {
 			return ""
@@ -37,12 +42,12 @@ func oomDescribed(t *testing.T) {
 	t.Logf("kubectl describe says:\n%s", said)
 
 	pod := s.waitPod("oom", "was restarted twice", 2*time.Minute, func(pod *v1.Pod) string {
-		if n := status(pod, "eater").RestartCount; n < 2 {
+		if n := containerStatus(pod, "eater").RestartCount; n < 2 {
 			return fmt.Sprintf("%d restarts", n)
 		}
 		return ""
 	})
-	if c := status(pod, "bystander"); c.RestartCount != 0 || c.State.Running == nil {
+	if c := containerStatus(pod, "bystander"); c.RestartCount != 0 || c.State.Running == nil {
 		t.Errorf("the container beside it is %+v", c)
 	}
 	event := s.event("oom", "BackOff", "Back-off restarting failed container eater in pod oom_oom", time.Minute)
@@ -61,7 +66,7 @@ func oomChild(t *testing.T) {
 	s := newSpace(t, "oom-child")
 	s.apply("oom-child")
 	pod := s.waitPod("parent", "fails", time.Minute, phase(v1.PodFailed))
-	end := status(pod, "main").State.Terminated
+	end := containerStatus(pod, "main").State.Terminated
 	if end == nil || end.ExitCode != 7 {
 		t.Fatalf("a process that ends with 7 after its child was killed ended with %+v", end)
 	}

@@ -28,7 +28,7 @@ func limitOf(pod *v1.Pod, container, controller string) (string, error) {
 	}
 	id := ""
 	if container != "" {
-		if _, id, _ = strings.Cut(status(pod, container).ContainerID, "://"); id == "" {
+		if _, id, _ = strings.Cut(containerStatus(pod, container).ContainerID, "://"); id == "" {
 			return "", fmt.Errorf("container %q has no id", container)
 		}
 	}
@@ -46,7 +46,7 @@ func (s *space) resized(container, cpu, memory string, want map[string]string) *
 				return fmt.Sprintf("condition %s: %s %s", c.Type, c.Reason, c.Message)
 			}
 		}
-		c := status(pod, container)
+		c := containerStatus(pod, container)
 		if c.Resources == nil || c.Resources.Limits.Cpu().String() != cpu || c.Resources.Limits.Memory().String() != memory {
 			return fmt.Sprintf("its status says %+v", c.Resources)
 		}
@@ -73,7 +73,7 @@ func resize(t *testing.T) {
 	s := newSpace(t, "resize")
 	s.apply("resize")
 	pod := s.waitPod("resized", "is ready", time.Minute, ready)
-	id := status(pod, "stays").ContainerID
+	id := containerStatus(pod, "stays").ContainerID
 	s.resized("stays", "200m", "64Mi", map[string]string{"stays cpu": "20000", "stays memory": "67108864",
 		"pod cpu": "30000", "pod memory": "100663296"})
 
@@ -83,17 +83,17 @@ func resize(t *testing.T) {
 	s.resize("stays", `{"requests": {"cpu": "50m", "memory": "24Mi"}, "limits": {"cpu": "100m", "memory": "40Mi"}}`)
 	pod = s.resized("stays", "100m", "40Mi", map[string]string{"stays cpu": "10000", "stays memory": "41943040",
 		"pod cpu": "20000", "pod memory": "75497472"})
-	if c := status(pod, "stays"); c.ContainerID != id || c.RestartCount != 0 {
+	if c := containerStatus(pod, "stays"); c.ContainerID != id || c.RestartCount != 0 {
 		t.Errorf("resizing replaced the container: it was %s and is %s, with %d restarts", id, c.ContainerID, c.RestartCount)
 	}
 
-	before := status(pod, "restarts").ContainerID
+	before := containerStatus(pod, "restarts").ContainerID
 	s.resize("restarts", `{"limits": {"memory": "48Mi"}}`)
 	pod = s.resized("restarts", "100m", "48Mi", map[string]string{"restarts memory": "50331648", "pod memory": "92274688"})
-	if c := status(pod, "restarts"); c.ContainerID == before || c.RestartCount != 1 {
+	if c := containerStatus(pod, "restarts"); c.ContainerID == before || c.RestartCount != 1 {
 		t.Errorf("a container that asks to be restarted for memory was not: %s with %d restarts", c.ContainerID, c.RestartCount)
 	}
-	if c := status(pod, "stays"); c.ContainerID != id || c.RestartCount != 0 {
+	if c := containerStatus(pod, "stays"); c.ContainerID != id || c.RestartCount != 0 {
 		t.Errorf("its neighbour was restarted too: %s with %d restarts", c.ContainerID, c.RestartCount)
 	}
 }

@@ -32,7 +32,7 @@ func runtimeClass(t *testing.T) {
 	env.Promise(t, strings.Contains(refused.Message, "configured are: crun, runc"),
 		"the event of the unknown handler is %q: it does not name the known ones", refused.Message)
 	pod, err := api.CoreV1().Pods(s.name).Get(t.Context(), "unknown", meta.GetOptions{})
-	if err != nil || status(pod, "main").ContainerID != "" {
+	if err != nil || containerStatus(pod, "main").ContainerID != "" {
 		t.Errorf("the pod with an unknown handler has a container: %+v (%v)", pod.Status, err)
 	}
 }

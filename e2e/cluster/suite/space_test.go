@@ -193,8 +193,8 @@ func (s *space) gone(name string, limit time.Duration) {
 	})
 }
 
-// status of a container of the pod, also of an init container; empty when it has none yet.
-func status(pod *v1.Pod, container string) v1.ContainerStatus {
+// containerStatus of a container of the pod, also of an init container; empty when it has none yet.
+func containerStatus(pod *v1.Pod, container string) v1.ContainerStatus {
 	for _, c := range append(append([]v1.ContainerStatus{}, pod.Status.InitContainerStatuses...), pod.Status.ContainerStatuses...) {
 		if c.Name == container {
 			return c

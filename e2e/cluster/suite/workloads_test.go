@@ -22,7 +22,7 @@ func deployment(t *testing.T) {
 	first := map[string]bool{}
 	for _, pod := range s.pods("web") {
 		first[pod.Name] = true
-		if c := status(&pod, "nginx"); !c.Ready || c.Started == nil || !*c.Started || c.RestartCount != 0 {
+		if c := containerStatus(&pod, "nginx"); !c.Ready || c.Started == nil || !*c.Started || c.RestartCount != 0 {
 			t.Errorf("after the roll-out container nginx of pod %q is %+v", pod.Name, c)
 		}
 	}
@@ -51,7 +51,7 @@ func deployment(t *testing.T) {
 	var stuck string
 	until(t, time.Minute, "a third pod runs without being ready", func() string {
 		for _, pod := range s.pods("web") {
-			c := status(&pod, "nginx")
+			c := containerStatus(&pod, "nginx")
 			if pod.Spec.Containers[0].ReadinessProbe.HTTPGet.Path == "/missing" && c.Started != nil && *c.Started && !c.Ready {
 				stuck = pod.Name
 				return ""
@@ -77,7 +77,7 @@ func deployment(t *testing.T) {
 		if pod.Name == victim {
 			t.Errorf("pod %q is there again", victim)
 		}
-		if n := status(&pod, "nginx").RestartCount; n != 0 {
+		if n := containerStatus(&pod, "nginx").RestartCount; n != 0 {
 			t.Errorf("pod %q was restarted %d times", pod.Name, n)
 		}
 	}
@@ -125,7 +125,7 @@ func jobs(t *testing.T) {
 	if len(pods) != 1 {
 		t.Fatalf("the job that retries in place has %d pods", len(pods))
 	}
-	c := status(&pods[0], "main")
+	c := containerStatus(&pods[0], "main")
 	if last := c.LastTerminationState.Terminated; c.RestartCount != 1 || last == nil || last.ExitCode != 3 || last.Reason != "Error" {
 		t.Errorf("the second attempt is %+v", c)
 	}
@@ -143,7 +143,7 @@ func sidecar(t *testing.T) {
 	}
 	ends := map[string]*v1.ContainerStateTerminated{}
 	for _, name := range []string{"first", "sidecar", "second", "main"} {
-		c := status(pod, name)
+		c := containerStatus(pod, name)
 		if ends[name] = c.State.Terminated; ends[name] == nil {
 			t.Fatalf("container %q of the pod that succeeded is %+v", name, c)
 		}
@@ -163,11 +163,11 @@ func initFails(t *testing.T) {
 	s := newSpace(t, "init-fails")
 	s.apply("init-fails")
 	pod := s.waitPod("never-main", "fails", time.Minute, phase(v1.PodFailed))
-	if end := status(pod, "breaks").State.Terminated; end == nil || end.ExitCode != 3 || end.Reason != "Error" ||
+	if end := containerStatus(pod, "breaks").State.Terminated; end == nil || end.ExitCode != 3 || end.Reason != "Error" ||
 		end.Message != "cannot prepare\n" {
 		t.Errorf("the init container ended with %+v", end)
 	}
-	if c := status(pod, "main"); c.State.Waiting == nil || c.State.Waiting.Reason != "PodInitializing" || c.ContainerID != "" {
+	if c := containerStatus(pod, "main"); c.State.Waiting == nil || c.State.Waiting.Reason != "PodInitializing" || c.ContainerID != "" {
 		t.Errorf("the container after the failed one is %+v", c)
 	}
 	if out := s.kubectl("get", "pod", "never-main", "--no-headers"); !strings.Contains(out, "Init:Error") {

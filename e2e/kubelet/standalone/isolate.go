@@ -17,10 +17,14 @@ import (
 // insideEnv carries the throw-away directory to the copy of the program that runs in namespaces of its own.
 const insideEnv = "BERTH_KUBELET_INSIDE"
 
+// joinedEnv tells that copy that its namespaces are not its own.
+const joinedEnv = "BERTH_KUBELET_JOINED"
+
 // Isolation says what the copy of the program gets of its own.
 type Isolation struct {
 	CgroupPath string // the cgroup sub-tree to make, and to empty and remove afterwards
 	Keep       bool   // the throw-away directory stays, also after success
+	Join       int    // a process whose mount and network namespaces are used in place of new ones; 0: none
 }
 
 // Inside tells whether this process is the copy, and its throw-away directory.
@@ -35,13 +39,11 @@ var hostDirs = []string{"/var/log/containers", "/var/lib/kubelet", "/usr/libexec
 
 // RunIsolated starts this program again, with the same arguments, in a private mount and network namespace
 // and with a throw-away directory, waits for it, and cleans up whatever its end was: processes of the
-// sub-tree, the sub-tree, the host's kernel settings, the throw-away directory. It returns the copy's exit code; the error tells what
-// could not be cleaned up, so a caller makes its own exit code non-zero then.
+// sub-tree, the sub-tree, the host's kernel settings, the throw-away directory. It returns the copy's exit code; the
+// error tells what could not be cleaned up, so a caller makes its own exit code non-zero then.
 //
 // kubelet's mounts live and die with that mount namespace. A runtime that is started by the copy shares it
-// and sees them. One that runs elsewhere does not: so pods of the tests have no volume that kubelet mounts
-// (no tmpfs emptyDir, no projected token); hosts file, termination message and plain emptyDir are ordinary
-// files and directories, the same from both sides.
+// and sees them. One that runs already does not, and its pods are on another network: its namespaces are joined.
 func RunIsolated(how Isolation) (code int, err error) {
 	if os.Geteuid() != 0 {
 		return 1, errors.New("must be root")
@@ -72,10 +74,28 @@ func RunIsolated(how Isolation) (code int, err error) {
 
 	child := exec.Command("/proc/self/exe", os.Args[1:]...)
 	child.Args[0] = os.Args[0]
+	var other *joined
+	if how.Join != 0 {
+		// Once there, /proc/self/exe would be nsenter.
+		program, err := os.Executable()
+		if err != nil {
+			return 1, err
+		}
+		if other, err = join(how.Join); err != nil {
+			return 1, fmt.Errorf("cannot join the namespaces of process %d: %w", how.Join, err)
+		}
+		if child, err = other.command(append([]string{program}, os.Args[1:]...)...); err != nil {
+			return 1, err
+		}
+	}
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	child.Env = append(os.Environ(), insideEnv+"="+dir)
-	child.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
+	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if other != nil {
+		child.Env = append(child.Env, joinedEnv+"=1")
+	} else {
+		child.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS | syscall.CLONE_NEWNET
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -103,6 +123,9 @@ func RunIsolated(how Isolation) (code int, err error) {
 
 	var failures []error
 	failures = append(failures, group.Remove(), before.Restore())
+	if other != nil {
+		failures = append(failures, other.leave(dir))
+	}
 	if !how.Keep && code == 0 {
 		failures = append(failures, os.RemoveAll(dir))
 	} else {
@@ -134,11 +157,15 @@ func lockHost() (*os.File, error) {
 
 // EnterIsolation is the copy's first step: mounts, loopback, and an uplink, so that the node has an address. A
 // bridge without ports is enough of one (and unlike a dummy device every kernel with CNI has it). Nothing can
-// leave by it.
+// leave by it. In joined namespaces only hostDirs are covered.
 func EnterIsolation(dir string) error {
+	own := os.Getenv(joinedEnv) == ""
 	// First private, so that nothing travels to the host; then shared again inside, as systemd makes it on
 	// real nodes: a runtime that leaks mounts into "/" is then seen here too.
 	for _, how := range []uintptr{syscall.MS_PRIVATE, syscall.MS_SHARED} {
+		if !own {
+			break
+		}
 		if err := syscall.Mount("", "/", "", how|syscall.MS_REC, ""); err != nil {
 			return fmt.Errorf("cannot change the propagation of \"/\": %w", err)
 		}
@@ -147,6 +174,12 @@ func EnterIsolation(dir string) error {
 		if err := syscall.Mount(filepath.Join(dir, "host", d), d, "", syscall.MS_BIND, ""); err != nil {
 			return fmt.Errorf("cannot bind %q: %w", d, err)
 		}
+	}
+	if !own {
+		if NodeAddress() == "" {
+			return errors.New("the runtime's network namespace has no address but loopback: the node needs one")
+		}
+		return nil
 	}
 	for _, arguments := range []string{"link set lo up", "link add uplink type bridge",
 		"address add 192.0.2.1/24 dev uplink", "link set uplink up", "route add default via 192.0.2.254 dev uplink"} {
