@@ -4,8 +4,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
+
+#include "base/inherit.h"
 
 namespace berth::base {
 namespace {
@@ -32,6 +36,29 @@ TEST(Spawn, ReportsTheStageThatFailedBeforeExec) {
   const auto child = Spawn(options);
   ASSERT_FALSE(child.ok());
   EXPECT_EQ(child.error().what, "join the cgroup of '/bin/sh'");
+}
+
+TEST(Spawn, GivesTheChildTheDescriptorLimitThatWasThereBeforeOursWasRaised) {
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlim_t before = std::min<rlim_t>(limit.rlim_max, 200);
+  limit.rlim_cur = before;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  ASSERT_TRUE(RaiseDescriptorLimit(300).ok());
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, std::min<rlim_t>(limit.rlim_max, 300));
+  const auto result = RunCommand(Shell("ulimit -Sn; ulimit -Hn"), "", Deadline::After(10 * kSecondNs));
+  ASSERT_TRUE(result.ok()) << result.error().Message();
+  EXPECT_EQ(result->out,
+            std::to_string(before) + "\n" +
+                (limit.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(limit.rlim_max)) + "\n");
+}
+
+TEST(Spawn, HasAnEnvironmentForOthersWithoutWhatTheServiceManagerToldUs) {
+  const char* environment[] = {"PATH=/bin",       "NOTIFY_SOCKET=/run/x", "WATCHDOG_USEC=5", "LISTEN_FDS=1",
+                               "INVOCATION_ID=1", "JOURNAL_STREAM=8:1",   "NOTIFY=kept",     nullptr};
+  EXPECT_EQ(EnvironmentForOthers(environment), (std::vector<std::string>{"PATH=/bin", "NOTIFY=kept"}));
+  EXPECT_TRUE(EnvironmentForOthers(nullptr).empty());
 }
 
 TEST(RunCommand, GathersBothOutputsAndTheCode) {

@@ -5,18 +5,25 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
+#include "base/inherit.h"
 #include "base/process.h"
 
 namespace berth::base {
 namespace {
+
+// What RaiseDescriptorLimit found; set before there are threads.
+std::optional<rlimit> descriptor_limit_before;
 
 // Everything the child needs, laid out before vfork.
 struct Plan {
@@ -107,6 +114,8 @@ void ArrangeFds(Plan* plan) {
   if (!options.hide_mount.empty()) HideMount(plan);
   if (!options.cwd.empty() && ::chdir(options.cwd.c_str()) != 0) Fail(plan, "chdir");
   ArrangeFds(plan);
+  if (descriptor_limit_before && ::setrlimit(RLIMIT_NOFILE, &*descriptor_limit_before) != 0)
+    Fail(plan, "put back the limit of open descriptors");
   struct sigaction by_default {};
   by_default.sa_handler = SIG_DFL;
   for (int signal = 1; signal < NSIG; ++signal) {
@@ -124,6 +133,30 @@ __attribute__((noinline)) pid_t VforkAndRun(Plan* plan) {
 }
 
 }  // namespace
+
+Result<void> RaiseDescriptorLimit(std::uint64_t wanted) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return SyscallFailed(errno, "getrlimit");
+  const rlimit before = limit;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, wanted);
+  if (before.rlim_cur >= limit.rlim_cur) return {};
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return SyscallFailed(errno, "setrlimit");
+  descriptor_limit_before = before;
+  return {};
+}
+
+std::vector<std::string> EnvironmentForOthers(const char* const* environment) {
+  static constexpr std::string_view kForUsAlone[] = {"NOTIFY_SOCKET=", "WATCHDOG_",      "LISTEN_",
+                                                     "MAINPID=",       "INVOCATION_ID=", "JOURNAL_STREAM="};
+  std::vector<std::string> kept;
+  for (; environment != nullptr && *environment != nullptr; ++environment) {
+    const std::string_view entry = *environment;
+    if (std::none_of(std::begin(kForUsAlone), std::end(kForUsAlone),
+                     [&](std::string_view prefix) { return entry.substr(0, prefix.size()) == prefix; }))
+      kept.emplace_back(entry);
+  }
+  return kept;
+}
 
 Result<Child> Spawn(const SpawnOptions& options) {
   if (options.argv.empty()) return SyscallFailed(EINVAL, "start a program without a name");

@@ -15,11 +15,14 @@
 namespace berth::cri {
 
 Import::~Import() {
-  if (!path_.empty()) ::unlink(path_.c_str());
+  if (path_.empty()) return;
+  BERTH_FAULT_POINT("cri.import_remove");
+  ::unlink(path_.c_str());
 }
 
 absl::Status Import::Open(const ops::v1::ImportImageHeader& header) {
   header_ = header;
+  BERTH_FAULT_POINT("cri.import_directory");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(work_dir_)));
   // What a crash leaves here is removed when berthd starts.
   const std::string path = absl::StrCat(work_dir_, "/import-", base::ShortId(base::NewId()), ".tar");
@@ -36,6 +39,7 @@ absl::Status Import::Take(const ops::v1::ImportImageRequest& part) {
     return Open(part.header());
   }
   if (path_.empty()) return absl::InvalidArgumentError("data before the header of an import");
+  BERTH_FAULT_POINT("cri.import_data");
   return base::Annotate(base::ToStatus(base::WriteAll(file_.get(), part.data())),
                         absl::StrCat("receive '", header_.archive_name(), "' into '", path_, "'"));
 }
@@ -44,6 +48,7 @@ absl::Status Import::Commit(ops::v1::ImportImageResponse* reply) {
   if (path_.empty()) return absl::InvalidArgumentError("an import without a header");
   std::set<std::string> before;
   for (const auto& record : images_.List()) before.insert(record->id);
+  BERTH_FAULT_POINT("cri.import_commit");
   const auto ids = images_.Import(path_, header_.reference());
   if (!ids.ok()) return base::Annotate(ids.status(), absl::StrCat("import '", header_.archive_name(), "'"));
   for (const auto& id : *ids) {

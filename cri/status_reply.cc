@@ -85,13 +85,14 @@ void FillInfo(const Backend& backend, v1::StatusResponse* reply) {
     (*reply->mutable_info())[key] = value.dump(-1, ' ', false, json::error_handler_t::replace);
   };
   put("config", ConfigInfo(options));
-  put("handlers", HandlersInfo(*options.handlers));
+  // crictl shows objects as JSON, anything else as one quoted string: so lists are wrapped.
+  put("handlers", {{"all", HandlersInfo(*options.handlers)}});
   put("cgroup",
       {{"version", options.cgroups->version() == cgroupfs::Version::kV2 ? 2 : 1}, {"driver", "cgroupfs"}});
   std::string why;
   const bool overlay = options.images->overlay_works(&why);
   put("overlay", overlay ? json{{"works", true}} : json{{"works", false}, {"whyNot", why}});
-  put("degradations", backend.doctor->Degradations());
+  put("degradations", {{"all", backend.doctor->Degradations()}});
 }
 
 }  // namespace

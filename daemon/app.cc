@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/executor.h"
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -52,6 +53,7 @@ absl::Status TakeDirectories(const Config& config, Parts* parts) {
   BERTH_ASSIGN_OR_RETURN(parts->state_lock, LockDirectory(config.state));
   BERTH_ASSIGN_OR_RETURN(parts->monitor_program, FindProgram("berth-monitor"));
   BERTH_ASSIGN_OR_RETURN(parts->unpack_program, FindProgram("berth-unpack"));
+  BERTH_FAULT_POINT("daemon.imports_remove");
   // Archives whose import a dead daemon had begun.
   return base::ToStatus(base::RemoveTree(config.root + "/imports"));
 }

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,14 +11,16 @@
 #include <climits>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault.h"
 #include "base/files.h"
+#include "base/inherit.h"
 #include "base/log.h"
 #include "base/status.h"
 
 namespace berth::daemon {
 namespace {
 
-constexpr rlim_t kDescriptors = 65536;
+constexpr std::uint64_t kDescriptors = 65536;
 constexpr char kLibexec[] = "/usr/libexec/berth";
 
 }  // namespace
@@ -27,18 +28,14 @@ constexpr char kLibexec[] = "/usr/libexec/berth";
 void PrepareProcess() {
   ::umask(077);
   ::signal(SIGPIPE, SIG_IGN);
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  const rlim_t wanted = std::min(limit.rlim_max, kDescriptors);
-  if (limit.rlim_cur >= wanted) return;
-  limit.rlim_cur = wanted;
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+  if (auto raised = base::RaiseDescriptorLimit(kDescriptors); !raised) {
     base::LogWarning("the limit of open files could not be raised",
-                     {{"error", base::SyscallError(errno, "setrlimit")}});
+                     {{"error", base::ToStatus(raised.error())}});
   }
 }
 
 absl::Status OwnDirectory(const std::string& path) {
+  BERTH_FAULT_POINT("daemon.directory");
   BERTH_RETURN_IF_ERROR(
       base::Annotate(base::ToStatus(base::MakeDirs(path, 0700)), absl::StrCat("make '", path, "'")));
   struct stat facts {};
@@ -59,6 +56,7 @@ absl::Status OwnDirectory(const std::string& path) {
 
 absl::StatusOr<base::UniqueFd> LockDirectory(const std::string& dir) {
   const std::string path = absl::StrCat(dir, "/berthd.lock");
+  BERTH_FAULT_POINT("daemon.lock");
   BERTH_ASSIGN_OR_RETURN(auto file, base::ToStatusOr(base::OpenAt(AT_FDCWD, path, O_RDWR | O_CREAT,
                                                                   base::Resolve::kAnywhere, 0600)));
   if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;

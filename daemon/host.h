@@ -11,7 +11,7 @@
 namespace berth::daemon {
 
 // umask 077, SIGPIPE ignored, as many descriptors as the hard limit allows up to 65536 (each pod costs about
-// five).
+// five); containers and helpers keep the limit that berthd was started with.
 void PrepareProcess();
 
 // Makes `path` (0700) or checks what is there: a directory of ours that nobody else can write to. What lies

@@ -48,6 +48,7 @@ absl::Status ClearSocket(const std::string& path) {
     return absl::FailedPreconditionError(absl::StrCat("another process serves '", path, "'"));
   }
   if (errno != ECONNREFUSED) return base::SyscallError(errno, absl::StrCat("connect '", path, "'"));
+  BERTH_FAULT_POINT("daemon.socket_clear");
   if (::unlink(path.c_str()) != 0) return base::SyscallError(errno, absl::StrCat("unlink '", path, "'"));
   return absl::OkStatus();
 }
@@ -65,6 +66,7 @@ void RedirectGrpcLog() { gpr_set_log_function(GrpcLog); }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& socket,
                                                       std::vector<std::unique_ptr<grpc::Service>> services) {
+  BERTH_FAULT_POINT("daemon.socket_dir");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(socket.substr(0, socket.rfind('/')), 0755)));
   BERTH_RETURN_IF_ERROR(ClearSocket(socket));
 
@@ -81,6 +83,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& socket,
   for (const auto& service : server->services_) builder.RegisterService(service.get());
   int bound = 0;
   builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials(), &bound);
+  BERTH_FAULT_POINT("daemon.listen");
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || bound == 0)
     return absl::UnavailableError(absl::StrCat("cannot listen at '", socket, "'"));
@@ -98,6 +101,7 @@ void Server::Stop() {
   server_->Shutdown(std::chrono::system_clock::now() + kGrace);
   server_->Wait();
   server_.reset();
+  BERTH_FAULT_POINT("daemon.socket_remove");
   ::unlink(socket_.c_str());
 }
 

@@ -228,6 +228,9 @@ absl::StatusOr<HttpResponse> Exchange(const HttpRequest& request) {
   if (code != CURLE_OK) {
     std::string words = error[0] != '\0' ? error : curl_easy_strerror(code);
     std::replace(words.begin(), words.end(), '\n', ' ');
+    if (code == CURLE_PEER_FAILED_VERIFICATION) {
+      absl::StrAppend(&words, "; an authority of its own is named by 'ca' in this registry's hosts.toml");
+    }
     return absl::UnavailableError(words);
   }
   long status = 0;

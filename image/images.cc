@@ -50,6 +50,7 @@ class ImagesImpl : public Images {
     for (const std::string& directory :
          {layout_.root(), layout_.blobs(), layout_.layers(), layout_.images(), layout_.containers(),
           layout_.work(), layout_.trash(), layout_.quarantine()}) {
+      BERTH_FAULT_POINT("image.directory");
       BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory)));
       if (directory == layout_.root()) continue;  // not ours alone
       if (::chmod(directory.c_str(), 0700) != 0)

@@ -113,6 +113,7 @@ absl::Status Index::Load() {
   std::vector<std::shared_ptr<StoredImage>> images;
   for (const auto& name : names) {
     if (name.find(".tmp.") != std::string::npos) {  // of a write that a crash cut short
+      BERTH_FAULT_POINT("image.record.sweep");
       ::unlink((layout_.images() + "/" + name).c_str());
       continue;
     }
@@ -127,6 +128,7 @@ absl::Status Index::Load() {
                      {{"image", name}, {"why", image.status()}});
     const std::string to =
         absl::StrCat(layout_.quarantine(), "/", name.substr(0, 80), "-", base::ShortId(base::NewId()));
+    BERTH_FAULT_POINT("image.record.quarantine");
     if (::rename((layout_.images() + "/" + name).c_str(), to.c_str()) != 0)
       return base::SyscallError(errno, absl::StrCat("move '", name, "'"));
   }
@@ -268,6 +270,7 @@ void Index::CollectBlobs() {
   for (const auto& name : *names) {
     if (used.contains(name)) continue;
     const std::string path = layout_.blobs() + "/" + name;
+    BERTH_FAULT_POINT("image.blob.remove");
     if (::unlink(path.c_str()) != 0 && errno != ENOENT)
       base::LogWarning("an unused blob cannot be removed", {{"path", path}, {"errno", errno}});
   }

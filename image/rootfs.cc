@@ -198,7 +198,9 @@ absl::StatusOr<Rootfs> RootfsManager::Build(const std::string& container_id, con
   entry.usage.timestamp_ns = base::RealtimeNs();
   entry.usage.mountpoint = layout_.containers();
   const std::string directory = layout_.container(container_id);
+  BERTH_FAULT_POINT("image.rootfs.directory");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory)));
+  BERTH_FAULT_POINT("image.rootfs.record");
   BERTH_RETURN_IF_ERROR(WriteRecord(container_id, entry));
   BERTH_FAULT_POINT("image.rootfs.recorded");
   {
@@ -207,6 +209,7 @@ absl::StatusOr<Rootfs> RootfsManager::Build(const std::string& container_id, con
   }
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory + "/rootfs", 0755)));
   BERTH_RETURN_IF_ERROR(entry.copied ? Copy(container_id, image) : Mount(container_id, image));
+  BERTH_FAULT_POINT("image.rootfs.restore");
   BERTH_RETURN_IF_ERROR(RestoreImplied(layout_, *layers_, image.diff_ids, directory + "/rootfs"));
   {
     const std::lock_guard lock(mutex_);
@@ -217,6 +220,7 @@ absl::StatusOr<Rootfs> RootfsManager::Build(const std::string& container_id, con
 
 absl::Status RootfsManager::Mount(const std::string& container_id, const StoredImage& image) {
   const std::string directory = layout_.container(container_id);
+  BERTH_FAULT_POINT("image.rootfs.upper");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory + "/upper", 0755)));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory + "/work")));
   BERTH_RETURN_IF_ERROR(CopyRootAttributes(layout_, *layers_, image.diff_ids, directory + "/upper"));
@@ -235,6 +239,7 @@ absl::Status RootfsManager::Mount(const std::string& container_id, const StoredI
   mount.upper = absl::StrCat("../containers/", container_id, "/upper");
   mount.work = absl::StrCat("../containers/", container_id, "/work");
   mount.target = directory + "/rootfs";
+  BERTH_FAULT_POINT("image.rootfs.mount");
   BERTH_RETURN_IF_ERROR(MountOverlay(mount));
   BERTH_FAULT_POINT("image.rootfs.mounted");
   return absl::OkStatus();
@@ -244,6 +249,7 @@ absl::Status RootfsManager::Copy(const std::string& container_id, const StoredIm
   const std::string rootfs = layout_.container(container_id) + "/rootfs";
   BERTH_RETURN_IF_ERROR(CopyRootAttributes(layout_, *layers_, image.diff_ids, rootfs));
   for (const auto& diff_id : image.diff_ids) {
+    BERTH_FAULT_POINT("image.rootfs.copy");
     BERTH_RETURN_IF_ERROR(
         base::Annotate(ApplyLayer(layout_.layer(diff_id) + "/fs", rootfs), "copy root file system"));
     BERTH_FAULT_POINT("image.rootfs.copied");
@@ -255,6 +261,7 @@ absl::Status RootfsManager::Copy(const std::string& container_id, const StoredIm
 // Unmounts, forgets, moves to the trash. The caller has the turn, or is alone (Load).
 absl::Status RootfsManager::Discard(const std::string& container_id) {
   const std::string directory = layout_.container(container_id);
+  BERTH_FAULT_POINT("image.rootfs.unmount");
   BERTH_RETURN_IF_ERROR(UnmountAll(directory + "/rootfs"));
   BERTH_FAULT_POINT("image.rootfs.unmounted");
   const std::string trash = absl::StrCat(layout_.trash(), "/rootfs-", base::ShortId(container_id), "-",

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/status.h"
 
@@ -92,11 +93,13 @@ absl::Status RemoveDeepTree(const std::string& path) {
   while (!queue.empty()) {
     const std::string name = std::move(queue.back());
     queue.pop_back();
+    BERTH_FAULT_POINT("image.tree.remove");
     BERTH_RETURN_IF_ERROR(base::Annotate(EmptyInto(top.get(), name, info.st_dev, counter, queue), path));
     if (::unlinkat(top.get(), name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
       return base::SyscallError(errno, absl::StrCat("remove directory '", name, "' of '", path, "'"));
     }
   }
+  BERTH_FAULT_POINT("image.tree.emptied");
   if (::rmdir(path.c_str()) != 0 && errno != ENOENT)
     return base::SyscallError(errno, absl::StrCat("remove '", path, "'"));
   return absl::OkStatus();

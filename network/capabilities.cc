@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/inherit.h"
 #include "base/status.h"
 #include "network/quantity.h"
 
@@ -178,18 +179,15 @@ std::string NodeRequestConfig(const Conflist& list, std::size_t index, const Jso
 
 std::vector<std::string> PluginEnv(const char* const* own_env, const std::string& command,
                                    const std::vector<std::string>& bin_dirs) {
-  static constexpr const char* kNotForPlugins[] = {
-      "CNI_",     "BERTH_",         "NOTIFY_SOCKET=",  "WATCHDOG_",  "LISTEN_",
-      "MAINPID=", "INVOCATION_ID=", "JOURNAL_STREAM=", "LD_PRELOAD="};
+  static constexpr const char* kNotForPlugins[] = {"CNI_", "BERTH_", "LD_PRELOAD="};
   std::vector<std::string> env;
   bool path = false;
-  for (; own_env != nullptr && *own_env != nullptr; ++own_env) {
-    const absl::string_view entry = *own_env;
+  for (std::string& entry : base::EnvironmentForOthers(own_env)) {
     if (std::any_of(std::begin(kNotForPlugins), std::end(kNotForPlugins),
                     [&](const char* prefix) { return absl::StartsWith(entry, prefix); }))
       continue;
     path = path || absl::StartsWith(entry, "PATH=");
-    env.emplace_back(entry);
+    env.push_back(std::move(entry));
   }
   // Plugins call iptables, nft and tc by name.
   if (!path) env.emplace_back("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/inotify.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -23,6 +25,28 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 class NetworkStates : public Fixture {};
+
+// Counts how often somebody has read a file.
+class LooksAt {
+ public:
+  explicit LooksAt(const std::string& path) : fd_(::inotify_init1(IN_CLOEXEC)) {
+    EXPECT_GE(::inotify_add_watch(fd_.get(), path.c_str(), IN_CLOSE_NOWRITE), 0);
+  }
+  bool Wait(int times) const {
+    for (int seen = 0; seen < times;) {
+      pollfd ready{fd_.get(), POLLIN, 0};
+      if (::poll(&ready, 1, 20'000) <= 0) return false;
+      alignas(inotify_event) char buffer[4096];
+      const ssize_t got = ::read(fd_.get(), buffer, sizeof buffer);
+      // Of one watch on one file all events have the same size, and no name.
+      if (got > 0) seen += static_cast<int>(got / static_cast<ssize_t>(sizeof(inotify_event)));
+    }
+    return true;
+  }
+
+ private:
+  base::UniqueFd fd_;
+};
 
 TEST_F(NetworkStates, NamesWhatIsMissing) {
   Open();
@@ -77,8 +101,10 @@ TEST_F(NetworkStates, KeepsTheOldNetworkWhileAFileIsHalfWritten) {
   network_->OnChange([&] { fell = fell || !network_->state().ready; });
   {
     std::ofstream file(dir_.conf() + "/10-pods.conflist", std::ios::trunc);
+    const LooksAt looks(dir_.conf() + "/10-pods.conflist");
     file << R"({"cniVersion":"1.0.0","name":"new",)" << std::flush;
-    ::usleep(300000);  // time in which a hasty reader would have fallen
+    // The second look comes after what the first one led to.
+    EXPECT_TRUE(looks.Wait(2));
     EXPECT_THAT(Prepared().conflist, HasSubstr(R"("name":"pods")"));
     file << R"("plugins":[{"type":"first"}]})";
   }
@@ -183,9 +209,9 @@ TEST_F(NetworkStates, TakesNoOtherFileBecauseTheOneInForceIsHalfWritten) {
   ASSERT_THAT(Prepared().conflist, HasSubstr(R"("name":"pods")"));
   {
     std::ofstream file(dir_.conf() + "/10-pods.conflist", std::ios::trunc);
+    const LooksAt looks(dir_.conf() + "/10-pods.conflist");
     file << "{" << std::flush;
-    ::usleep(
-        120000);  // longer than the quiet that the watcher waits for, shorter than what it takes for settled
+    EXPECT_TRUE(looks.Wait(1));
     EXPECT_THAT(Prepared().conflist, HasSubstr(R"("name":"pods")"));
   }
   // Left like that, it is bad, and the next file is taken.

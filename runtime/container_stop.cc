@@ -20,6 +20,18 @@ constexpr std::int64_t kDeathNs =
     60 * base::kSecondNs;  // after SIGKILL; kubelet adds two minutes to the grace
 constexpr std::int64_t kLongestGraceS = 1'000'000'000;
 
+// " (dd, state D)" from /proc/<pid>/stat. The name is the process's own choice: anything may be in it.
+std::string ShownProcess(const std::string& stat) {
+  const auto open = stat.find('('), close = stat.rfind(')');
+  if (open == std::string::npos || close == std::string::npos || close < open || close + 2 >= stat.size())
+    return "";
+  std::string name = stat.substr(open + 1, close - open - 1);
+  for (char& c : name) {
+    if (c < 0x20 || c == 0x7f) c = '?';
+  }
+  return absl::StrCat(" (", name, ", state ", stat.substr(close + 2, 1), ")");
+}
+
 // What keeps a killed container from ending, for people: "pid 812 (dd, state D)".
 std::string WhatIsLeft(Core& core, const std::string& path) {
   const auto cgroup = core.options.cgroups->At(path);
@@ -29,12 +41,8 @@ std::string WhatIsLeft(Core& core, const std::string& path) {
   std::vector<std::string> lines;
   for (const pid_t pid : *pids) {
     if (lines.size() == 5) break;
-    std::string state = "?";
-    if (auto stat = base::ReadFile(absl::StrCat("/proc/", pid, "/stat")); stat.ok()) {
-      const auto bracket = stat->rfind(')');
-      if (bracket != std::string::npos && bracket + 2 < stat->size()) state = stat->substr(bracket + 2, 1);
-    }
-    lines.push_back(absl::StrCat("pid ", pid, " in state ", state));
+    auto stat = base::ReadFile(absl::StrCat("/proc/", pid, "/stat"));
+    lines.push_back(absl::StrCat("pid ", pid, stat.ok() ? ShownProcess(*stat) : " (just gone)"));
   }
   return absl::StrJoin(lines, ", ");
 }

@@ -2,6 +2,7 @@
 #include "runtime/pod_cgroup.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -60,6 +61,15 @@ std::vector<cgroupfs::Resources> LivingResources(const Pod& pod, const std::stri
   return living;
 }
 
+// What the kernel or its missing controller refuses is the request's affair, not an internal error.
+absl::Status Applied(const base::Result<void>& applied) {
+  if (applied.ok()) return absl::OkStatus();
+  const int err = applied.error().err;
+  const bool refused = err == EINVAL || err == EOPNOTSUPP || err == EBUSY;
+  return base::WithCode(refused ? absl::StatusCode::kFailedPrecondition : absl::StatusCode::kInternal,
+                        base::ToStatus(applied.error()));
+}
+
 absl::Status ApplyTo(Pod& pod, const std::string& replaced, const cgroupfs::Resources* extra) {
   constexpr std::int64_t kWaitNs = 60 * base::kSecondNs;
   if (!pod.record().status.cgroup_is_ours) return absl::OkStatus();
@@ -70,8 +80,7 @@ absl::Status ApplyTo(Pod& pod, const std::string& replaced, const cgroupfs::Reso
   if (record.stage != PodStage::kCreating && record.stage != PodStage::kReady) return absl::OkStatus();
   BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(pod.core().options.cgroups->At(record.status.cgroup)));
   BERTH_FAULT_POINT("runtime.pod_limits");
-  return base::ToStatus(
-      cgroup->Apply(PodLimits(record.status.config, LivingResources(pod, replaced, extra))));
+  return Applied(cgroup->Apply(PodLimits(record.status.config, LivingResources(pod, replaced, extra))));
 }
 
 // Another pod in the same cgroup: an earlier or later attempt of this one, or whom a request sent there.
@@ -96,15 +105,10 @@ std::string PodCgroupPath(const PodConfig& config, const std::string& cgroup_roo
                       "/pod", config.metadata.uid);
 }
 
-cgroupfs::Resources PodLimits(const PodConfig& pod, const std::vector<cgroupfs::Resources>& containers) {
-  if (pod.resources && (Limited(pod.resources->memory_limit_bytes) || Limited(pod.resources->cpu_quota_us))) {
-    cgroupfs::Resources own;
-    own.cpu_shares = pod.resources->cpu_shares;
-    own.cpu_quota_us = pod.resources->cpu_quota_us;
-    own.cpu_period_us = pod.resources->cpu_period_us;
-    own.memory_limit_bytes = pod.resources->memory_limit_bytes;
-    return own;
-  }
+namespace {
+
+// cpu and memory of a sandbox that names no limit of its own.
+cgroupfs::Resources SumOf(const std::vector<cgroupfs::Resources>& containers) {
   cgroupfs::Resources sum;
   sum.memory_limit_bytes =
       Sum(containers, [](const auto& r) { return r.memory_limit_bytes; }).value_or(cgroupfs::kUnlimited);
@@ -122,6 +126,24 @@ cgroupfs::Resources PodLimits(const PodConfig& pod, const std::vector<cgroupfs::
   return sum;
 }
 
+}  // namespace
+
+cgroupfs::Resources PodLimits(const PodConfig& pod, const std::vector<cgroupfs::Resources>& containers) {
+  if (!pod.resources) return SumOf(containers);
+  if (Limited(pod.resources->memory_limit_bytes) || Limited(pod.resources->cpu_quota_us))
+    return *pod.resources;
+  // The rest is not summed: it is the sandbox's, and applied as it was given (or refused by the kernel, as
+  // swap without a memory limit is).
+  cgroupfs::Resources limits = SumOf(containers);
+  limits.memory_swap_limit_bytes = pod.resources->memory_swap_limit_bytes;
+  limits.pids_limit = pod.resources->pids_limit;
+  limits.cpuset_cpus = pod.resources->cpuset_cpus;
+  limits.cpuset_mems = pod.resources->cpuset_mems;
+  limits.hugepage_limits = pod.resources->hugepage_limits;
+  limits.unified = pod.resources->unified;
+  return limits;
+}
+
 absl::Status CreatePodCgroup(Core& core, Pod& pod) {
   const PodRecord record = pod.record();
   BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(core.options.cgroups->At(record.status.cgroup)));
@@ -136,7 +158,7 @@ absl::Status CreatePodCgroup(Core& core, Pod& pod) {
   BERTH_FAULT_POINT("runtime.pod_cgroup_made");
   if (!made && !shared)  // somebody was quicker: then it is theirs
     return pod.Change([](PodRecord& changed) { changed.status.cgroup_is_ours = false; });
-  return base::ToStatus(cgroup->Apply(PodLimits(record.status.config, {})));
+  return Applied(cgroup->Apply(PodLimits(record.status.config, {})));
 }
 
 void UpdatePodLimits(Pod& pod) {

@@ -67,6 +67,27 @@ TEST(PodLimits, AreTheSandboxOwnWhenItHasSome) {
   EXPECT_EQ(PodLimits(config, {Limits(50 * kMi), Limits(30 * kMi)}).memory_limit_bytes, 64 * kMi);
 }
 
+TEST(PodLimits, HoldEverythingThatTheSandboxNames) {
+  PodConfig config = Pod();
+  config.resources = Limits(64 * kMi);
+  config.resources->memory_swap_limit_bytes = 80 * kMi;
+  config.resources->pids_limit = 77;
+  config.resources->cpuset_cpus = "0";
+  config.resources->hugepage_limits = {{"2MB", 4 << 20}};
+  config.resources->unified = {{"memory.high", "1000"}};
+  for (const bool with_memory : {true, false}) {
+    if (!with_memory) config.resources->memory_limit_bytes.reset();
+    const auto limits = PodLimits(config, {Limits(50 * kMi)});
+    EXPECT_EQ(limits.memory_limit_bytes, with_memory ? 64 * kMi : 50 * kMi);
+    EXPECT_EQ(limits.memory_swap_limit_bytes, 80 * kMi);
+    EXPECT_EQ(limits.pids_limit, 77);
+    EXPECT_EQ(limits.cpuset_cpus, "0");
+    ASSERT_EQ(limits.hugepage_limits.size(), 1U);
+    EXPECT_EQ(limits.hugepage_limits[0].limit_bytes, 4U << 20);
+    EXPECT_EQ(limits.unified.at("memory.high"), "1000");
+  }
+}
+
 TEST(PodLimits, AreNoneForAnEmptyPod) {
   EXPECT_EQ(PodLimits(Pod(), {}).memory_limit_bytes, cgroupfs::kUnlimited);
 }

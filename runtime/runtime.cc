@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/status.h"
 #include "runtime/explain.h"
@@ -19,11 +20,14 @@ namespace {
 // Pins of namespaces must not propagate: in a shared tree each would appear again in every other mount
 // namespace, and live on there.
 absl::Status MakePrivate(const std::string& path) {
+  BERTH_FAULT_POINT("runtime.pods_directory");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(path)));
   if (::mount(nullptr, path.c_str(), nullptr, MS_PRIVATE, nullptr) == 0) return absl::OkStatus();
   if (errno != EINVAL) return base::SyscallError(errno, absl::StrCat("make '", path, "' a private mount"));
+  BERTH_FAULT_POINT("runtime.pods_bind");
   if (::mount(path.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0)
     return base::SyscallError(errno, absl::StrCat("bind '", path, "'"));
+  BERTH_FAULT_POINT("runtime.pods_private");
   if (::mount(nullptr, path.c_str(), nullptr, MS_PRIVATE, nullptr) != 0)
     return base::SyscallError(errno, absl::StrCat("make '", path, "' a private mount"));
   return absl::OkStatus();
@@ -35,6 +39,7 @@ class RuntimeImpl final : public Runtime {
 
   absl::Status Open() {
     BERTH_RETURN_IF_ERROR(MakePrivate(core_.options.state + "/pods"));
+    BERTH_FAULT_POINT("runtime.records_directory");
     BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(core_.options.root + "/pods")));
     core_.host_facts = oci::GatherHostFacts(*core_.options.cgroups);
     BERTH_ASSIGN_OR_RETURN(core_.hub, monitor::Hub::Start());

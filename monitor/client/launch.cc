@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
 #include "base/files.h"
+#include "base/inherit.h"
 #include "base/status.h"
 #include "monitor/birth.h"
 #include "monitor/client.h"
@@ -49,7 +50,7 @@ absl::StatusOr<base::ProcessIdentity> Launch(const LaunchOptions& options, base:
   spawn.argv = {options.program, "serve",         "--pod",      options.pod_id,
                 "--dir",         options.pod_dir, "--ready-fd", std::to_string(kReadyFd)};
   if (!options.kmsg_path.empty()) spawn.argv.insert(spawn.argv.end(), {"--kmsg", options.kmsg_path});
-  for (char** entry = environ; *entry != nullptr; ++entry) spawn.env.emplace_back(*entry);
+  spawn.env = base::EnvironmentForOthers(environ);
   spawn.fds = {{log->get(), STDERR_FILENO}, {pipe->write.get(), kReadyFd}};
   spawn.new_session = true;
   spawn.cgroup_procs = options.cgroup_procs;

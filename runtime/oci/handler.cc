@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -75,6 +76,7 @@ class Cache {
 
   void Save() const {
     if (file_.empty()) return;
+    BERTH_FAULT_POINT("oci.cache_write");
     if (const auto written = base::WriteFile(file_, entries_.dump()); !written.ok()) {
       base::LogWarning("results of the OCI runtime probes not kept", {{"error", written.error().Message()}});
     }
@@ -100,6 +102,7 @@ absl::StatusOr<std::shared_ptr<const Handlers>> Handlers::Probe(const ProbeOptio
           absl::StrCat("default handler '", name, "' is not configured: there is no [handlers.", name, "]"));
     }
   }
+  BERTH_FAULT_POINT("oci.probe_directory");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(options.work_dir, 0711)));
   Cache cache(options);
   for (const HandlerConfig& config : options.handlers) {

@@ -135,6 +135,7 @@ class Trial {
   }
 
   absl::Status MakeBundle(const std::function<void(json&)>& adjust) {
+    BERTH_FAULT_POINT("oci.probe_bundle");
     BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(rootfs_, 0755)));
     for (const char* dir : {"/proc", "/dev", "/look"})
       BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(rootfs_ + dir, 0755)));
@@ -213,6 +214,7 @@ class Trial {
   void CleanUp() {
     if (!base::Exists(dir_)) return;
     const auto deadline = base::Deadline::After(kCleanUpNs);
+    BERTH_FAULT_POINT("oci.probe_delete");
     (void)Command({"delete", "--force", id_}, deadline);
     if (options_.cgroups != nullptr) {
       if (auto cgroup = options_.cgroups->At(cgroup_); cgroup.ok()) {
@@ -220,6 +222,7 @@ class Trial {
         (void)(*cgroup)->Remove();
       }
     }
+    BERTH_FAULT_POINT("oci.probe_remove");
     if (const auto removed = base::RemoveTree(dir_); !removed.ok()) {
       base::LogWarning("probe left files behind", {{"path", dir_}, {"error", removed.error().Message()}});
     }
