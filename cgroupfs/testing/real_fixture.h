@@ -22,6 +22,7 @@
 #include "base/files.h"
 #include "base/process.h"
 #include "cgroupfs/cgroup.h"
+#include "cgroupfs/testing/delegated.h"
 #include "gtest/gtest.h"
 
 namespace berth::cgroupfs {
@@ -88,7 +89,7 @@ class CgroupRealTest : public ::testing::TestWithParam<Tree> {
     auto host = Host::Detect(fake_root_);
     if (!host) GTEST_SKIP() << "no cgroups here: " << host.error().Message();
     host_ = *host;
-    root_ = "/berth-test-cgroupfs-" + std::to_string(::getpid());
+    root_ = DelegatedCgroup() + "/berth-test-cgroupfs-" + std::to_string(::getpid());
     auto made = At(root_)->Create();
     if (!made && (made.error().err == EROFS || made.error().err == EACCES))
       GTEST_SKIP() << made.error().Message();

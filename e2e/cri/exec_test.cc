@@ -58,7 +58,7 @@ TEST(Exec, ATimeoutIsDeadlineExceededAndTheWholeTreeIsGone) {
   const auto reply = Cri().ExecSync(
       Request(container.id(), {"sh", "-c", "trap '' TERM; sleep 31337 & sleep 31337; sleep 31337"}, 1));
   EXPECT_EQ(reply.status().code(), absl::StatusCode::kDeadlineExceeded) << reply.status();
-  EXPECT_LT(SecondsSince(start), 8);
+  EXPECT_LT(SecondsSince(start), Patient(8));
   if (OwnDaemon()) {
     EXPECT_EQ(ProcessesWith("sleep 31337"), 0);
   } else {  // a peer may kill its children a little later, or only its first process
@@ -72,8 +72,9 @@ TEST(Exec, ReturnsWhenItsProcessEndsThoughAGrandchildHoldsThePipe) {
   const Pod pod;
   const Container container = Container::Run(pod, Server());
   const Clock::time_point start = Clock::now();
-  const cri::ExecSyncResponse reply = container.Exec({"faults", "grandchild", "30"}, 20);
-  EXPECT_LT(SecondsSince(start), 5);
+  const cri::ExecSyncResponse reply =
+      container.Exec({"faults", "grandchild", std::to_string(Patient(30))}, Patient(20));
+  EXPECT_LT(SecondsSince(start), Patient(5));
   EXPECT_EQ(reply.stdout(), "left\n");
   EXPECT_EQ(reply.exit_code(), 0);
 }
@@ -82,7 +83,7 @@ TEST(Exec, OutputIsCappedBelowTheClientsLimitAndDrained) {
   BERTH_NEEDS_OWN_DAEMON();
   const Pod pod;
   const Container container = Container::Run(pod, Server());
-  const cri::ExecSyncResponse reply = container.Exec({"faults", "spew", "20000000"}, 60);
+  const cri::ExecSyncResponse reply = container.Exec({"faults", "spew", "20000000"}, Patient(60));
   EXPECT_EQ(reply.exit_code(), 0) << "the process must not block on a full pipe";
   EXPECT_LE(reply.stdout().size() + reply.stderr().size(), 16U * 1024 * 1024 - 64 * 1024);
   EXPECT_GE(reply.stdout().size(), 8U * 1024 * 1024);
@@ -169,9 +170,9 @@ TEST(Exec, EndsWithTheContainer) {
     container.Stop(1);
   });
   const Clock::time_point start = Clock::now();
-  const auto reply = Cri().ExecSync(Request(container.id(), {"sleep", "27182"}, 40));
+  const auto reply = Cri().ExecSync(Request(container.id(), {"sleep", "27182"}, Patient(40)));
   stopper.join();
-  EXPECT_LT(SecondsSince(start), 20);
+  EXPECT_LT(SecondsSince(start), Patient(20));
   if (reply.ok()) {
     EXPECT_EQ(reply->exit_code(), 137);
   }

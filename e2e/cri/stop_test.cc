@@ -15,8 +15,8 @@ TEST(Stop, SigtermFirstAndTheApplicationsOwnCode) {
   const Container container = Container::Run(pod, Faults({"term", "42"}));
   container.WaitLine("ready");
   const Clock::time_point start = Clock::now();
-  container.Stop(20);
-  EXPECT_LT(SecondsSince(start), 5) << "it must not wait for the whole grace";
+  container.Stop(Patient(20));
+  EXPECT_LT(SecondsSince(start), Patient(5)) << "it must not wait for the whole grace";
   const cri::ContainerStatus status = container.Status();
   EXPECT_EQ(status.exit_code(), 42);
   EXPECT_EQ(status.reason(), "Error");
@@ -30,7 +30,7 @@ TEST(Stop, AProcessThatIgnoresItIsKilledAfterTheGraceAndTheMessageSaysSo) {
   const Clock::time_point start = Clock::now();
   container.Stop(2);
   EXPECT_GE(SecondsSince(start), 1.9);
-  EXPECT_LT(SecondsSince(start), 8);
+  EXPECT_LT(SecondsSince(start), Patient(8));
   const cri::ContainerStatus status = container.Status();
   EXPECT_EQ(status.state(), cri::CONTAINER_EXITED);
   EXPECT_EQ(status.exit_code(), 137);
@@ -46,7 +46,7 @@ TEST(Stop, ZeroKillsAtOnce) {
   container.WaitLine("ready");
   const Clock::time_point start = Clock::now();
   container.Stop(0);
-  EXPECT_LT(SecondsSince(start), 3);
+  EXPECT_LT(SecondsSince(start), Patient(3));
   EXPECT_EQ(container.Status().exit_code(), 137);
   EXPECT_THAT(container.Text(), testing::Not(HasSubstr("signal")));
 }
@@ -57,11 +57,11 @@ TEST(Stop, ALaterShorterTimeoutTakesEffect) {
   const Container container = Container::Run(pod, Faults({"ignore"}));
   container.WaitLine("ready");
   const Clock::time_point start = Clock::now();
-  std::thread patient([&] { container.Stop(40); });
+  std::thread patient([&] { container.Stop(Patient(40)); });
   std::this_thread::sleep_for(milliseconds(500));
   container.Stop(1);
   patient.join();
-  EXPECT_LT(SecondsSince(start), 10);
+  EXPECT_LT(SecondsSince(start), Patient(10));
   EXPECT_EQ(container.Status().exit_code(), 137);
 }
 

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "base/files.h"
+#include "cgroupfs/testing/delegated.h"
 #include "runtime/oci/handler.h"
 #include "runtime/oci/host_facts.h"
 #include "runtime/oci/probe.h"
@@ -30,7 +31,7 @@ class HandlerTest : public ::testing::Test {
     ASSERT_TRUE(host.ok()) << host.error().Message();
     host_ = *host;
     options_.work_dir = dir_ + "/work";
-    options_.cgroup_root = "/";
+    options_.cgroup_root = cgroupfs::DelegatedCgroup();
     options_.probe_program = BERTH_TEST_PROBE;
     options_.cache_file = dir_ + "/probes.json";
     options_.cgroups = host_.get();

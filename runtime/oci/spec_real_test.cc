@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
 #include "base/process.h"
+#include "cgroupfs/testing/delegated.h"
 #include "runtime/oci/devices.h"
 #include "runtime/oci/handler.h"
 #include "runtime/oci/host_facts.h"
@@ -92,7 +93,7 @@ class SpecRealTest : public ::testing::TestWithParam<std::pair<const char*, cons
     options.handlers = {{GetParam().first, GetParam().second}};
     options.default_order = {GetParam().first};
     options.work_dir = dir_ + "/probe";
-    options.cgroup_root = "/";
+    options.cgroup_root = cgroupfs::DelegatedCgroup();
     options.probe_program = BERTH_TEST_PROBE;
     options.cgroups = host_.get();
     const auto handlers = Handlers::Probe(options);
@@ -158,7 +159,7 @@ class SpecRealTest : public ::testing::TestWithParam<std::pair<const char*, cons
       (void)base::WaitChild(holder_);
     }
     if (host_ != nullptr && !id_.empty()) {
-      if (auto cgroup = host_->At("/" + id_); cgroup.ok()) {
+      if (auto cgroup = host_->At(Cgroup()); cgroup.ok()) {
         (void)(*cgroup)->KillAll(base::Deadline::After(5 * base::kSecondNs));
         EXPECT_TRUE((*cgroup)->Remove().ok());
       }
@@ -184,7 +185,7 @@ class SpecRealTest : public ::testing::TestWithParam<std::pair<const char*, cons
     input.paths.hosts = dir_ + "/hosts";
     input.paths.shm = dir_ + "/shm";
     input.user = user_;
-    input.cgroup = "/" + id_;
+    input.cgroup = Cgroup();
     input.container_id = id_;
     input.pod_id = "p";
     input.localhost_seccomp = localhost_;
@@ -212,6 +213,8 @@ class SpecRealTest : public ::testing::TestWithParam<std::pair<const char*, cons
     EXPECT_TRUE(out.is_object()) << result->out << result->err;
     return out;
   }
+
+  std::string Cgroup() const { return cgroupfs::DelegatedCgroup() + "/" + id_; }
 
   std::string dir_, rootfs_, id_, err_;
   int code_ = 0;

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include "e2e/cri/harness/wait.h"
 #include "proto/cri/v1/api.grpc.pb.h"
 
 namespace berth::e2e {
@@ -30,7 +31,7 @@ Client::~Client() = default;
   absl::StatusOr<cri::response> Client::method(const cri::request& message, Timeout timeout) const {   \
     grpc::ClientContext context;                                                                       \
     context.set_wait_for_ready(true); /* a daemon that was just restarted is not an error */           \
-    context.set_deadline(std::chrono::system_clock::now() + timeout);                                  \
+    context.set_deadline(std::chrono::system_clock::now() + Patient(timeout));                         \
     cri::response reply;                                                                               \
     const grpc::Status status = stubs_->service->method(&context, message, &reply);                    \
     if (!status.ok()) {                                                                                \

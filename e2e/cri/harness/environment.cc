@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "cgroupfs/testing/delegated.h"
 #include "e2e/cri/harness/cgroups.h"
 #include "e2e/cri/harness/files.h"
 #include "e2e/cri/harness/leaks.h"
@@ -35,7 +36,7 @@ void Environment::SetUp() {
     char pattern[] = "/tmp/berth-e2e-XXXXXX";
     dir_ = ::mkdtemp(pattern);
   }
-  cgroup_root_ = "/" + std::string(kCgroupPrefix) + std::to_string(::getpid());
+  cgroup_root_ = cgroupfs::DelegatedCgroup() + "/" + kCgroupPrefix + std::to_string(::getpid());
   for (const char* name : {"/podlogs", "/cni", "/ipam", "/certs.d", "/registry"}) MakeDirs(dir_ + name);
   MakeCgroup(cgroup_root_);
 

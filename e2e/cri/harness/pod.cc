@@ -195,7 +195,7 @@ cri::ExecSyncResponse Container::Exec(const std::vector<std::string>& argv, int 
 }
 
 std::string Container::Sh(const std::string& script, Here where) const {
-  const cri::ExecSyncResponse reply = Exec({"sh", "-c", script}, 20, where);
+  const cri::ExecSyncResponse reply = Exec({"sh", "-c", script}, Patient(20), where);
   if (reply.exit_code() != 0) {
     throw TestError(At(where) + "'" + script + "' ended with " + std::to_string(reply.exit_code()) + ": " +
                     reply.stdout() + reply.stderr());

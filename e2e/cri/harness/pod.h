@@ -85,7 +85,7 @@ class Container {
   }
   std::string Text() const;  // Output(), one line per line
 
-  cri::ExecSyncResponse Exec(const std::vector<std::string>& argv, int timeout_seconds = 20,
+  cri::ExecSyncResponse Exec(const std::vector<std::string>& argv, int timeout_seconds = Patient(20),
                              Here where = Here::current()) const;
   // stdout of a shell script that must end with 0, without the last newline.
   std::string Sh(const std::string& script, Here where = Here::current()) const;

@@ -11,11 +11,14 @@
 #include <string>
 #include <thread>
 
+#include "base/testing/patience.h"
+
 namespace berth::e2e {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Clock = std::chrono::steady_clock;
+using base::Patient;
 
 // Thrown by helpers in the middle of a test: GoogleTest reports the text as the failure.
 class TestError : public std::runtime_error {
@@ -38,10 +41,11 @@ inline void Must(const absl::Status& status, std::source_location where = std::s
   if (!status.ok()) throw TestError(At(where) + status.ToString());
 }
 
-// True as soon as `done` is; false when it still is not after `patience`.
+// True as soon as `done` is; false when it still is not after `patience`, made longer where the machine is
+// slow.
 inline bool Eventually(const std::function<bool()>& done, Clock::duration patience,
                        Clock::duration pause = milliseconds(20)) {
-  const Clock::time_point deadline = Clock::now() + patience;
+  const Clock::time_point deadline = Clock::now() + Patient(patience);
   for (;;) {
     if (done()) return true;
     if (Clock::now() >= deadline) return false;
