@@ -16,6 +16,19 @@ namespace berth::monitor {
 namespace {
 constexpr std::int64_t kExecuteLimit = 30 * base::kSecondNs;
 constexpr std::int64_t kKillLimit = 10 * base::kSecondNs;
+
+// The OOM score that a process.json asks for; 0 without one.
+int ScoreIn(const std::string& process_file) {
+  int score = 0;
+  try {
+    const auto text = base::ReadFile(process_file);
+    const auto process = text ? ParseObject(*text) : std::nullopt;
+    if (process) Read(*process, "oomScoreAdj", score);
+  } catch (const nlohmann::json::exception&) {
+    // The OCI runtime reads it too, and says what is wrong.
+  }
+  return score;
+}
 }  // namespace
 
 Exec::Exec(Context& context, Container& container, ExecRequest request, std::function<void()> gone)
@@ -50,6 +63,7 @@ void Exec::Start(std::vector<base::UniqueFd> fds, Reply reply) {
     options.fds.push_back({fds[next++].get(), STDERR_FILENO});
   }
   options.command.push_back(container_.request().container_id);
+  options.oom_score_adj = ScoreIn(request_.process_file);
   ::unlink(File(".pid").c_str());
   BERTH_FAULT_POINT("monitor.runtime_exec");
   kills_before_ = container_.oom().kills();

@@ -181,10 +181,29 @@ TEST_P(MonitorTest, WhatAnExecLeavesInTheBackgroundLivesOn) {
   pod.Run("a", {"sleep", "100000"});
   EXPECT_EQ(pod.Exec("a", "e", {"daemon-sleep", "exit", "0"}).exit_code, 0);
   EXPECT_EQ(pod.Pids("a").size(), 2U);
-  ASSERT_TRUE(Eventually([&] {
-    return ::access((std::string("/sys/fs/cgroup/pids") + pod.cgroup() + "/a/exec-e").c_str(), F_OK) != 0;
-  }));
+  ASSERT_TRUE(Eventually([&] { return !pod.HasChildCgroup("a", "exec-e"); }));
   EXPECT_EQ(pod.Pids("a").size(), 2U);
+}
+
+TEST_P(MonitorTest, AContainerAndItsExecsHaveItsOwnOomScoreAndNotTheMonitors) {
+  TestPod pod(GetParam(), "", 300);
+  const auto score = [](pid_t pid) {
+    const auto text = base::ReadFile("/proc/" + std::to_string(pid) + "/oom_score_adj");
+    return text ? std::atoi(text->c_str()) : -1;
+  };
+  EXPECT_EQ(score(pod.monitor_pid()), 300);
+  for (const int wanted : {0, 500}) {
+    const std::string id = "with-" + std::to_string(wanted);
+    TestPod::Options options;
+    options.patch = {{"process", {{"oomScoreAdj", wanted}}}};
+    pod.Run(id, {"sleep", "100000"}, options);
+    EXPECT_EQ(pod.Exec(id, "e", {"daemon-sleep", "exit", "0"}).exit_code, 0);
+    // What the exec left is moved from the exec's cgroup into the container's: for a moment it is in neither
+    // listing.
+    std::vector<int> pids;
+    ASSERT_TRUE(Eventually([&] { return (pids = pod.Pids(id)).size() == 2; }));
+    for (const int pid : pids) EXPECT_EQ(score(pid), wanted);
+  }
 }
 
 TEST_P(MonitorTest, CutsLongLinesAndReopensBetweenRecords) {

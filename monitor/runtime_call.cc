@@ -34,6 +34,7 @@ base::Result<std::unique_ptr<RuntimeCall>> RuntimeCall::Start(
   }
   spawn.fds = options.fds;
   spawn.hide_mount = options.program->hide_mount;
+  spawn.oom_score_adj = options.oom_score_adj;
   spawn.new_session = true;  // its whole group can be killed
 
   bool has_stderr = false;

@@ -34,6 +34,9 @@ class RuntimeCall {
     std::vector<base::SpawnOptions::Fd>
         fds;               // stdio of the container; without an entry for 2 its stderr is captured
     std::string log_file;  // its --log, removed afterwards
+    // What the runtime, and what it starts, has unless the specification says otherwise. crun takes a score
+    // of 0 for none (measured: 1.8.1 never writes it), and the container would keep the monitor's.
+    int oom_score_adj = 0;
   };
   // `done` runs once, from the loop, after the runtime was reaped.
   static base::Result<std::unique_ptr<RuntimeCall>> Start(Loop& loop, Reaper& reaper, const Options& options,

@@ -11,6 +11,7 @@
 
 #include "base/files.h"
 #include "cgroupfs/cgroup.h"
+#include "cgroupfs/testing/delegated.h"
 #include "monitor/birth.h"
 
 namespace berth::monitor::testing {
@@ -87,9 +88,9 @@ std::vector<RuntimeUnderTest> Runtimes() {
   return runtimes;
 }
 
-TestPod::TestPod(const RuntimeUnderTest& runtime, const std::string& kmsg)
+TestPod::TestPod(const RuntimeUnderTest& runtime, const std::string& kmsg, std::optional<int> oom_score_adj)
     : runtime_(runtime), dir_(MakeDir()) {
-  cgroup_ = "/berth-test-monitor/" + dir_.substr(dir_.find_last_of('-') + 1);
+  cgroup_ = cgroupfs::DelegatedCgroup() + "/berth-test-monitor/" + dir_.substr(dir_.find_last_of('-') + 1);
   for (const char* name : {"/pod", "/logs", "/root", "/rootfs", "/rootfs/bin", "/rootfs/dev", "/rootfs/proc",
                            "/rootfs/sys", "/rootfs/tmp"}) {
     ::mkdir((dir_ + name).c_str(), 0755);
@@ -106,6 +107,7 @@ TestPod::TestPod(const RuntimeUnderTest& runtime, const std::string& kmsg)
   launch.pod_dir = dir_ + "/pod";
   launch.log_file = dir_ + "/monitor.log";
   launch.kmsg_path = kmsg;
+  launch.oom_score_adj = oom_score_adj;
   auto monitor = Launch(launch, Soon());
   if (!monitor.ok()) {
     ADD_FAILURE() << monitor.status();
@@ -164,7 +166,8 @@ TestPod::~TestPod() {
     const auto removed = (*cgroup)->Remove();
     EXPECT_TRUE(removed.ok()) << removed.error().Message();
   }
-  if (auto cgroup = Cgroups().At("/berth-test-monitor")) (void)(*cgroup)->Remove();
+  if (auto cgroup = Cgroups().At(cgroupfs::DelegatedCgroup() + "/berth-test-monitor"))
+    (void)(*cgroup)->Remove();
   if (::testing::Test::HasFailure()) {
     if (auto log = base::ReadFile(dir_ + "/monitor.log")) std::fputs(log->c_str(), stderr);
   }
@@ -210,8 +213,8 @@ Started TestPod::Run(const std::string& id, const std::vector<std::string>& args
 
 ExitRecord TestPod::Wait(const std::string& id) {
   std::unique_lock lock(mutex_);
-  const bool ended =
-      changed_.wait_for(lock, std::chrono::seconds(20), [&] { return exited_.count(id) != 0; });
+  const bool ended = changed_.wait_for(lock, base::Patient(std::chrono::seconds(20)),
+                                       [&] { return exited_.count(id) != 0; });
   EXPECT_TRUE(ended) << "no exited event of " << id;
   lock.unlock();
   return Record(id);
@@ -239,7 +242,11 @@ absl::Status TestPod::StartExec(Client& client, const std::string& container, co
   std::vector<std::string> argv = args;
   argv.insert(argv.begin(), "/busy");
   const std::string file = dir_ + "/process-" + exec_id + ".json";
-  std::ofstream(file) << Process(argv, false).dump();
+  // The container's own, with other arguments, as berthd writes it.
+  json process = json::parse(std::ifstream(dir_ + "/bundle-" + container + "/config.json")).at("process");
+  process["args"] = argv;
+  process["terminal"] = false;
+  std::ofstream(file) << process.dump();
   ExecRequest request;
   request.container_id = container;
   request.exec_id = exec_id;
@@ -249,8 +256,8 @@ absl::Status TestPod::StartExec(Client& client, const std::string& container, co
 
 ExecExit TestPod::WaitExec(const std::string& exec_id) {
   std::unique_lock lock(mutex_);
-  const bool ended =
-      changed_.wait_for(lock, std::chrono::seconds(20), [&] { return execs_.count(exec_id) != 0; });
+  const bool ended = changed_.wait_for(lock, base::Patient(std::chrono::seconds(20)),
+                                       [&] { return execs_.count(exec_id) != 0; });
   EXPECT_TRUE(ended) << "no exec_exited event of " << exec_id;
   return execs_[exec_id];
 }
@@ -272,6 +279,10 @@ void TestPod::LimitPod(std::int64_t bytes) {
   auto cgroup = Cgroups().At(cgroup_);
   const auto applied = (*cgroup)->Apply(resources);
   EXPECT_TRUE(applied.ok()) << applied.error().Message();
+}
+
+bool TestPod::HasChildCgroup(const std::string& id, const std::string& name) const {
+  return (*Cgroups().ExecAt(cgroup_ + "/" + id + "/" + name))->Exists();
 }
 
 std::vector<int> TestPod::Pids(const std::string& id) const {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/patience.h"
 #include "monitor/client.h"
 #include "monitor/exit_record.h"
 
@@ -27,7 +28,8 @@ std::vector<RuntimeUnderTest> Runtimes();
 
 class TestPod {
  public:
-  explicit TestPod(const RuntimeUnderTest& runtime, const std::string& kmsg = "");
+  explicit TestPod(const RuntimeUnderTest& runtime, const std::string& kmsg = "",
+                   std::optional<int> oom_score_adj = std::nullopt);
   ~TestPod();  // kills what lives, shuts the monitor down, removes cgroups, mounts and files
   TestPod(const TestPod&) = delete;
   TestPod& operator=(const TestPod&) = delete;
@@ -63,9 +65,8 @@ class TestPod {
                          const std::vector<std::string>& args, int out_fd);
   ExecExit WaitExec(const std::string& exec_id);
   void LimitPod(std::int64_t bytes);
-  std::string MemoryCgroup(const std::string& id) const {
-    return "/sys/fs/cgroup/memory" + cgroup_ + "/" + id;
-  }
+  // Whether the container's own child cgroup of that name is there, in any hierarchy.
+  bool HasChildCgroup(const std::string& id, const std::string& name) const;
   std::vector<int> Pids(const std::string& id) const;  // of the container's cgroup
 
   Hub& hub() { return *hub_; }
@@ -93,6 +94,6 @@ class TestPod {
   std::atomic<bool> holder_exited_{false};
 };
 
-inline base::Deadline Soon() { return base::Deadline::After(20 * base::kSecondNs); }
+inline base::Deadline Soon() { return base::Deadline::After(base::Patient(20 * base::kSecondNs)); }
 
 }  // namespace berth::monitor::testing

@@ -5,11 +5,13 @@
 
 #include <functional>
 
+#include "base/testing/patience.h"
+
 namespace berth::monitor::testing {
 
-// Asks every 10 ms, for at most 10 s.
+// Asks every 10 ms, for at most 10 s (longer where tests are patient).
 inline bool Eventually(const std::function<bool()>& holds) {
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < base::Patient(1000); ++i) {
     if (holds()) return true;
     ::usleep(10'000);
   }
