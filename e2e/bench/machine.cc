@@ -77,6 +77,16 @@ double CpuSeconds(pid_t pid) {
   return Seconds(time);
 }
 
+bool WaitsForDisk(pid_t pid) {
+  const std::string tasks = "/proc/" + std::to_string(pid) + "/task/";
+  for (const std::string& task : ListDir(tasks)) {
+    const std::string stat = TryReadFile(tasks + task + "/stat").value_or("");
+    const size_t name_end = stat.rfind(") ");
+    if (name_end != std::string::npos && stat.compare(name_end + 2, 1, "D") == 0) return true;
+  }
+  return false;
+}
+
 double CgroupCpuSeconds(const std::string& cgroup) {
   if (!CgroupV2()) {
     return std::stod(TryReadFile(CgroupDir("cpuacct", cgroup) + "/cpuacct.usage").value_or("0")) / 1e9;

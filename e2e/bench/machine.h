@@ -25,6 +25,9 @@ long long PssKib(pid_t pid);
 // process's own clock (clock_getcpuclockid). 0 when it is gone.
 double CpuSeconds(pid_t pid);
 
+// A thread of the process waits for a disk (state D).
+bool WaitsForDisk(pid_t pid);
+
 // CPU time that a cgroup sub-tree has used so far, children that ended included.
 double CgroupCpuSeconds(const std::string& cgroup);
 

@@ -7,9 +7,12 @@
 
 namespace berth::e2e::bench {
 
+namespace {
+const Clock::time_point kStart = Clock::now();
+}
+
 void Say(const std::string& text) {
-  static const Clock::time_point start = Clock::now();
-  const int passed = static_cast<int>(SecondsSince(start));
+  const int passed = static_cast<int>(SecondsSince(kStart));
   fprintf(stderr, "[%02d:%02d] %s\n", passed / 60, passed % 60, text.c_str());
 }
 

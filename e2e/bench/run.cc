@@ -127,6 +127,7 @@ class Course {
     const bool warmup = round < 0;
     for (const Phase& phase : Phases()) {
       if (!Wanted(phase.name)) continue;
+      Say((warmup ? "warm-up: " : "round " + std::to_string(round + 1) + ": ") + phase.name);
       for (Side* side : Order(round)) {
         if (failed_.count(side->name()) != 0) continue;
         Recorder recorder(&samples_, side->name(), round);

@@ -176,8 +176,13 @@ void Side::Settle() const {
   double before = CpuNow();
   while (Clock::now() < deadline) {
     std::this_thread::sleep_for(milliseconds(250));
-    const double now = CpuNow();
-    if (now - before < 0.010) return;
+    double now = 0;
+    bool at_disk = false;
+    for (const pid_t pid : Processes()) {
+      now += CpuSeconds(pid);
+      at_disk = at_disk || WaitsForDisk(pid);  // deleting an image may take seconds and no CPU time
+    }
+    if (now - before < 0.010 && !at_disk) return;
     before = now;
   }
 }
