@@ -76,7 +76,11 @@ TEST_F(Crash, ExitsWhileItWasDeadAreRight) {
   const pid_t pid = victim.Pid();
   daemon().Kill9();
   ::kill(pid, SIGKILL);
-  std::this_thread::sleep_for(seconds(4));
+  const auto recorded = [&](const Container& container) {
+    return Exists(daemon().root() + "/pods/" + pod.id() + "/containers/" + container.id() + "/exit.json");
+  };
+  WaitFor("the exit records",
+          [&] { return recorded(victim) && std::all_of(containers.begin(), containers.end(), recorded); });
   const int64_t restarted = std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
   daemon().Start();
   for (int code = 0; code < 10; ++code) {
@@ -94,10 +98,14 @@ TEST_F(Crash, ExitsWhileItWasDeadAreRight) {
 TEST_F(Crash, AChattyContainerNeverStallsAndItsLogHasNoGap) {
   const Pod pod;
   const Container container = Container::Run(pod, Faults({"chatter", "1000", "200"}));
+  const auto more_lines = [&](size_t lines) {
+    const size_t wanted = container.Output().size() + lines;
+    WaitFor("more lines", [&] { return container.Output().size() >= wanted; });
+  };
   for (int i = 0; i < 3; ++i) {
-    std::this_thread::sleep_for(seconds(1));
+    more_lines(1000);  // a second's
     daemon().Kill9();
-    std::this_thread::sleep_for(seconds(2));
+    more_lines(2000);
     daemon().Start();
   }
   container.Stop(0);
@@ -130,7 +138,7 @@ TEST_F(Crash, KilledInTheMiddleOfMakingPodsTheNextAttemptWorks) {
     cri::RunPodSandboxRequest request;
     *request.mutable_config() = config;
     std::thread runner([&] { static_cast<void>(Cri().RunPodSandbox(request, seconds(2))); });
-    std::this_thread::sleep_for(milliseconds(20 + 37 * i));
+    std::this_thread::sleep_for(milliseconds(20 + 37 * i));  // whichever step it is at then is the point
     daemon().Kill9();
     runner.join();
     daemon().Start();
@@ -161,7 +169,7 @@ TEST_F(Crash, KilledInTheMiddleOfContainersTheNextAttemptWorks) {
         static_cast<void>(Cri().StartContainer(
             WithContainer<cri::StartContainerRequest>(created->container_id()), seconds(2)));
     });
-    std::this_thread::sleep_for(milliseconds(5 + 23 * i));
+    std::this_thread::sleep_for(milliseconds(5 + 23 * i));  // the same
     daemon().Kill9();
     runner.join();
     daemon().Start();
@@ -179,7 +187,8 @@ TEST_F(Crash, KilledInTheMiddleOfContainersTheNextAttemptWorks) {
 
 TEST_F(Crash, AStopUnderWayIsFinishedByTheNextStop) {
   const Pod pod;
-  const Container container = Container::Run(pod, Faults({"ignore"}));
+  const Container container =
+      Container::Run(pod, Shell("trap 'echo asked to stop' TERM; echo ready; while :; do sleep 0.1; done"));
   container.WaitLine("ready");
   std::thread stopper([&] {
     cri::StopContainerRequest request;
@@ -187,7 +196,7 @@ TEST_F(Crash, AStopUnderWayIsFinishedByTheNextStop) {
     request.set_timeout(30);
     static_cast<void>(Cri().StopContainer(request, seconds(4)));
   });
-  std::this_thread::sleep_for(milliseconds(700));
+  container.WaitLine("asked to stop");
   daemon().Kill9();
   stopper.join();
   daemon().Start();

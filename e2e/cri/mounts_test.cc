@@ -188,6 +188,35 @@ TEST(Mounts, BidirectionalFromAPrivateMountIsRefused) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("shared"));
 }
 
+TEST(Mounts, RecursiveReadOnlyHoldsForTheMountsBelowToo) {
+  BERTH_NEEDS_OWN_DAEMON();
+  const cri::StatusResponse status = Must(Cri().Status({}));
+  for (const cri::RuntimeHandler& handler : status.runtime_handlers()) {
+    if (handler.name().empty() && !handler.features().recursive_read_only_mounts())
+      GTEST_SKIP() << "the OCI runtime of the default handler does not do recursive read-only mounts";
+  }
+  const Pod pod;
+  const SharedMount host("rro-works");
+  ASSERT_EQ(::mount("below", (host.path() + "/sub").c_str(), "tmpfs", 0, nullptr), 0);
+  WriteFile(host.path() + "/sub/file", "below\n");
+  cri::ContainerConfig config = Server();
+  cri::Mount* recursive = AddMount(&config, host.path(), "/recursive");
+  recursive->set_readonly(true);
+  recursive->set_recursive_read_only(true);
+  AddMount(&config, host.path(), "/plain")->set_readonly(true);
+  const Container container = Container::Run(pod, config);
+  EXPECT_EQ(container.Sh("cat /recursive/sub/file /plain/sub/file"), "below\nbelow");
+  const auto write = [&](const std::string& path) {
+    const cri::ExecSyncResponse reply = container.Exec({"sh", "-c", "echo x > " + path});
+    return reply.exit_code() == 0 ? "written" : reply.stderr();
+  };
+  EXPECT_THAT(write("/recursive/new"), HasSubstr("Read-only"));
+  EXPECT_THAT(write("/recursive/sub/new"), HasSubstr("Read-only"));
+  EXPECT_THAT(write("/plain/new"), HasSubstr("Read-only"));
+  EXPECT_EQ(write("/plain/sub/new"), "written") << "what the recursion adds";
+  EXPECT_TRUE(container.Status().mounts(0).recursive_read_only());
+}
+
 TEST(Mounts, RecursiveReadOnlyNeedsReadonlyAndPrivate) {
   BERTH_NEEDS_OWN_DAEMON();
   const Pod pod;

@@ -30,6 +30,14 @@ std::vector<std::string> PodsOf(const cri::PodSandboxConfig& config) {
   return ids;
 }
 
+cri::RuntimeCondition NetworkReady() {
+  const cri::StatusResponse reply = Must(Cri().Status({}));
+  for (const cri::RuntimeCondition& condition : reply.status().conditions()) {
+    if (condition.type() == "NetworkReady") return condition;
+  }
+  throw TestError("no NetworkReady condition");
+}
+
 TEST(Network, PodsReachEachOtherInBothFamilies) {
   const Pod server, client;
   const Container nginx = Container::Run(server, ImageDefault("nginx"));
@@ -63,6 +71,34 @@ TEST(Network, AHostPortLeadsToThePodAndIsGoneAfterIt) {
   }
   EXPECT_NE(RunProgram({"curl", "-sf", "-m2", url}).exit_code, 0);
   EXPECT_THAT(RunProgram({"iptables-save", "-t", "nat"}).output, testing::Not(HasSubstr("18080")));
+}
+
+TEST(Network, ThePodCidrThatKubeletTellsRendersTheTemplate) {
+  BERTH_NEEDS_OWN_DAEMON();
+  const std::string dir = Environment::Get().dir() + "/template";
+  MakeDirs(dir + "/conf");
+  // ptp leaves nothing on the host, a bridge would.
+  WriteFile(dir + "/template", R"({"cniVersion":"1.0.0","name":"rendered","plugins":[{"type":"ptp","ipam":
+      {"type":"host-local","dataDir":")" +
+                                   Environment::Get().ipam_dir() +
+                                   R"(","ranges":{{.PodCIDRRanges}},"routes":{{.Routes}}}}]})");
+  DaemonConfig config = Environment::Get().AnotherDaemon("daemon-template");
+  config.cni_conf_dir = dir + "/conf";
+  config.cni_conf_template = dir + "/template";
+  const ScopedDaemon daemon(config);
+  EXPECT_FALSE(NetworkReady().status()) << "there is no network before kubelet told the CIDR";
+  cri::UpdateRuntimeConfigRequest request;
+  request.mutable_runtime_config()->mutable_network_config()->set_pod_cidr("10.77.3.0/24,fd00:77::/64");
+  Must(Cri().UpdateRuntimeConfig(request));
+  WaitFor("NetworkReady", [] { return NetworkReady().status(); });
+  const Pod pod;
+  EXPECT_THAT(pod.Ip(), testing::StartsWith("10.77.3."));
+  EXPECT_THAT(pod.Status().network().additional_ips(0).ip(), testing::StartsWith("fd00:77::"));
+  request.mutable_runtime_config()->mutable_network_config()->set_pod_cidr("no cidr");
+  const absl::Status refused = Cri().UpdateRuntimeConfig(request).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("no cidr"));
+  EXPECT_TRUE(NetworkReady().status()) << "what is in force stays so";
 }
 
 class Plugins : public testing::Test {
@@ -183,14 +219,6 @@ TEST_F(Plugins, DelOfAHalfMadePodIsRepeatedThoughNobodyAsksForIt) {
       "a DEL that succeeds", [&] { return testing::Value(plugin_->Deleted(), Contains(id)); }, seconds(60));
   const Pod pod(config);
   EXPECT_EQ(pod.Ip(), "10.99.0.7");
-}
-
-cri::RuntimeCondition NetworkReady() {
-  const cri::StatusResponse reply = Must(Cri().Status({}));
-  for (const cri::RuntimeCondition& condition : reply.status().conditions()) {
-    if (condition.type() == "NetworkReady") return condition;
-  }
-  throw TestError("no NetworkReady condition");
 }
 
 TEST_F(Plugins, ABrokenConflistIsNamedWithItsErrorAndARepairedOneIsSeen) {

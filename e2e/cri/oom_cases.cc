@@ -24,9 +24,9 @@ long KillCount(const std::string& cgroup) {
 
 }  // namespace
 
-std::vector<OomCase> ExactnessCases() {
+std::vector<OomCase> ExactnessCases(DaemonIs daemon) {
   const std::string hostile = "x) a,pid=1,uid=0";
-  return {
+  std::vector<OomCase> cases{
       {.name = "pid 1 killed at once", .command = {"faults", "eat", "256"}, .message = "out of memory"},
       {.name = "pid 1 killed after a while",
        .command = {"faults", "eat", "4", "25"},
@@ -56,7 +56,15 @@ std::vector<OomCase> ExactnessCases() {
        .after = After::kStopTerm,
        .exit_code = 0,
        .reason = "Completed",
-       .exec = true},
+       .message = "out of memory",
+       .by = By::kExec},
+      {.name = "a process that an exec left behind killed",
+       .command = {"faults", "eat", "8"},
+       .after = After::kStopTerm,
+       .exit_code = 0,
+       .reason = "Completed",
+       .message = "out of memory",
+       .by = By::kLeftByExec},
       {.name = "a CLONE_VM child takes pid 1 with it",
        .command = {"faults", "sharemm", "--", "eat", "8"},
        .message = "out of memory"},
@@ -76,6 +84,8 @@ std::vector<OomCase> ExactnessCases() {
        .reason = "Error",
        .message = "out of memory:"},
   };
+  if (daemon == DaemonIs::kDead) std::erase_if(cases, [](const OomCase& c) { return c.by == By::kExec; });
+  return cases;
 }
 
 std::vector<OomCase> PodLimitCases() {
@@ -98,23 +108,28 @@ OomTrial::OomTrial(const OomCase& oom_case, int number) : case_(oom_case), numbe
   std::vector<std::string> argv{"sh", "-c", "until [ -e /trigger/go ]; do sleep 0.05; done; exec \"$@\"",
                                 "sh"};
   argv.insert(argv.end(), case_.command.begin(), case_.command.end());
-  cri::ContainerConfig config = case_.exec ? Server() : Command(argv);
+  cri::ContainerConfig config = case_.by == By::kContainer ? Command(argv) : Server();
   cri::Mount* mount = config.add_mounts();
   mount->set_host_path(trigger_dir_);
   mount->set_container_path("/trigger");
   config = WithMemory(config, case_.pod_limit > 0 ? 4 * case_.pod_limit : kLimit);
   container_ = std::make_unique<Container>(Container::Run(*pod_, config));
-  if (!case_.exec) return;
+  if (case_.by == By::kContainer) return;
   container_->WaitLine("ready");
-  exec_ = std::thread([id = container_->id(), argv] {
-    cri::ExecSyncRequest request;
-    request.set_container_id(id);
-    for (const std::string& word : argv) request.add_cmd(word);
-    const auto reply = Cri().ExecSync(request);  // fails when the daemon is killed meanwhile
-    if (reply.ok()) {
+  if (case_.by == By::kLeftByExec) {
+    argv[2] = "(" + argv[2] + ") >/dev/null 2>&1 &";
+    EXPECT_EQ(container_->Exec(argv).exit_code(), 0);
+  } else {
+    exec_ = std::thread([id = container_->id(), argv] {
+      cri::ExecSyncRequest request;
+      request.set_container_id(id);
+      for (const std::string& word : argv) request.add_cmd(word);
+      const auto reply = Cri().ExecSync(request);
+      EXPECT_TRUE(reply.ok()) << reply.status();
+      if (!reply.ok()) return;
       EXPECT_EQ(reply->exit_code(), 137) << "an exec'd process that was killed for memory";
-    }
-  });
+    });
+  }
   WaitFor("the exec", [&] { return container_->Pids().size() >= 2; });
 }
 
@@ -126,10 +141,9 @@ void OomTrial::Pull() { WriteFile(trigger_dir_ + "/go", ""); }
 
 bool OomTrial::Killed() const {
   if (case_.after == After::kNothing) return container_->Pids().empty();
-  if (case_.exec)
-    return container_->Pids().size() == 1;  // killed, or ended with the daemon that had asked for it
-  return KillCount(container_->cgroup()) > 0 &&
-         container_->Text().find("child ended 137") != std::string::npos;
+  if (KillCount(container_->cgroup()) == 0) return false;
+  if (case_.by != By::kContainer) return container_->Pids().size() == 1;
+  return container_->Text().find("child ended 137") != std::string::npos;
 }
 
 void OomTrial::Settle() {

@@ -13,6 +13,10 @@ namespace berth::e2e {
 // What a case needs when the kill has happened and the daemon is there (again).
 enum class After { kNothing, kStopTerm, kStopKill };
 
+// Who runs a case's command. What an exec leaves behind lives on after it, also without the daemon; an exec
+// itself is killed with the daemon that asked for it.
+enum class By { kContainer, kExec, kLeftByExec };
+
 struct OomCase {
   std::string name;
   std::vector<std::string> command;  // begins after the trigger
@@ -21,11 +25,13 @@ struct OomCase {
   std::string reason = "OOMKilled";
   std::string message = {};  // must be in it; "" for anything
   long long pod_limit = 0;   // the sandbox's own limit, smaller than the container's
-  bool exec = false;         // `command` is run by ExecSync in an idle container
+  By by = By::kContainer;    // by an exec: in an idle container
 };
 
-// Point 3 of the exactness list: everything that can be killed in one go.
-std::vector<OomCase> ExactnessCases();
+enum class DaemonIs { kAlive, kDead };
+
+// Point 3 of the exactness list: everything that can be killed in one go, with the daemon so at the time.
+std::vector<OomCase> ExactnessCases(DaemonIs daemon);
 std::vector<OomCase> PodLimitCases();  // these need the kernel's rate-limited line: not many within 5 s
 
 // One container of a case, waiting for its trigger.

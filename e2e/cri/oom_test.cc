@@ -8,8 +8,6 @@
 namespace berth::e2e {
 namespace {
 
-enum class DaemonIs { kAlive, kDead };
-
 // Several at once, in threads: creating pods is what takes the time.
 void ForAll(std::vector<std::unique_ptr<OomTrial>>& trials, const std::function<void(OomTrial&)>& work) {
   std::vector<std::thread> threads;
@@ -82,11 +80,11 @@ void RunBatches(const std::vector<OomCase>& cases, DaemonIs state, Clock::durati
   }
 }
 
-TEST(Oom, EveryCaseIsToldRight) { RunBatches(ExactnessCases(), DaemonIs::kAlive, {}); }
+TEST(Oom, EveryCaseIsToldRight) { RunBatches(ExactnessCases(DaemonIs::kAlive), DaemonIs::kAlive, {}); }
 
 TEST(Oom, EveryCaseIsToldRightWhenTheDaemonWasDead) {
   BERTH_NEEDS_OWN_DAEMON();
-  RunBatches(ExactnessCases(), DaemonIs::kDead, {});
+  RunBatches(ExactnessCases(DaemonIs::kDead), DaemonIs::kDead, {});
 }
 
 TEST(Oom, ThePodsLimitIsNamedWhenItWasThePods) {

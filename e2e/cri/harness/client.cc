@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "e2e/cri/harness/client.h"
 
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include "e2e/cri/harness/wait.h"
@@ -11,6 +12,7 @@ namespace berth::e2e {
 struct Client::Stubs {
   std::unique_ptr<cri::RuntimeService::Stub> runtime;
   std::unique_ptr<cri::ImageService::Stub> image;
+  std::shared_ptr<grpc::Channel> channel;
 };
 
 Client::Client(const std::string& endpoint) : stubs_(std::make_unique<Stubs>()) {
@@ -23,9 +25,43 @@ Client::Client(const std::string& endpoint) : stubs_(std::make_unique<Stubs>()) 
   auto channel = grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
   stubs_->runtime = cri::RuntimeService::NewStub(channel);
   stubs_->image = cri::ImageService::NewStub(channel);
+  stubs_->channel = channel;
 }
 
 Client::~Client() = default;
+
+absl::Status Client::Probe(const std::string& method, Timeout timeout) const {
+  grpc::GenericStub stub(stubs_->channel);
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+  grpc::CompletionQueue queue;
+  const auto next = [&queue] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  const auto call = stub.PrepareCall(&context, method, &queue);
+  call->StartCall(nullptr);
+  bool answered = next();
+  grpc::ByteBuffer reply;
+  if (answered) {
+    const grpc::Slice nothing;  // no bytes are the message without fields
+    call->WriteLast(grpc::ByteBuffer(&nothing, 1), {}, nullptr);
+    next();
+    call->Read(&reply, nullptr);
+    answered = next();
+  }
+  if (answered) context.TryCancel();
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  next();
+  queue.Shutdown();
+  while (next()) {
+  }
+  if (answered || status.ok()) return absl::OkStatus();
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
 
 #define BERTH_DEFINE(service, method, request, response)                                               \
   absl::StatusOr<cri::response> Client::method(const cri::request& message, Timeout timeout) const {   \

@@ -58,6 +58,10 @@ class Client {
   BERTH_CRI_METHODS(BERTH_DECLARE)
 #undef BERTH_DECLARE
 
+  // What an empty request to `method` ("/runtime.v1.RuntimeService/Exec") is answered with, whatever its
+  // types are and whether it streams: the end of the call, or OK as soon as a first message came.
+  absl::Status Probe(const std::string& method, Timeout timeout = std::chrono::seconds(10)) const;
+
   static constexpr Timeout kPatience = std::chrono::seconds(60);
 
  private:

@@ -46,7 +46,8 @@ void Daemon::WriteConfig() const {
   text += "\n[grpc]\nsocket = " + Quoted(config_.state + "/berth.sock") +
           "\n\n[cgroup]\ndriver = \"cgroupfs\"\nroot = " + Quoted(config_.cgroup_root) +
           "\n\n[cni]\nconf_dir = " + Quoted(config_.cni_conf_dir) + "\nbin_dirs = [" +
-          absl::StrJoin(bin_dirs, ", ") + "]\n\n[registry]\nconfig_path = " + Quoted(config_.certs_dir) +
+          absl::StrJoin(bin_dirs, ", ") + "]\nconf_template = " + Quoted(config_.cni_conf_template) +
+          "\n\n[registry]\nconfig_path = " + Quoted(config_.certs_dir) +
           "\n\n[log]\nlevel = " + Quoted(config_.log_level) + "\n" + config_.more_toml;
   WriteFile(config_file_, text);
 }

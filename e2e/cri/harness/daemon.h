@@ -23,6 +23,7 @@ struct DaemonConfig {
   std::string cgroup_root;
   std::string cni_conf_dir;
   std::vector<std::string> cni_bin_dirs;
+  std::string cni_conf_template;
   std::string certs_dir;
   std::string more_toml;                 // appended
   std::vector<std::string> environment;  // added, e.g. BERTH_FAULT=...

@@ -19,7 +19,7 @@ Registry::Registry(std::string dir, std::string images_dir)
     : dir_(std::move(dir)), images_dir_(std::move(images_dir)) {}
 
 void Registry::Start() {
-  MakeDirs(dir_ + "/data");
+  MakeDirs(data_dir());
   // Without a cache of blob descriptors a damaged blob is served as it is on disk.
   WriteFile(dir_ + "/config.yml",
             "version: 0.1\nlog: {level: warn}\nstorage:\n  filesystem: {rootdirectory: " + dir_ +

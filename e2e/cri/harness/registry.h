@@ -26,6 +26,7 @@ class Registry {
   bool Running() { return program_.Running(); }
   void Stop() { program_.Kill(); }
   pid_t pid() const { return program_.pid(); }
+  std::string data_dir() const { return dir_ + "/data"; }
 
   static std::string Address() { return "127.0.0.1:5000"; }
   // The name under which the runtime knows it: only a hosts.toml leads from there to the address.
