@@ -112,7 +112,9 @@ TEST_P(MonitorTest, ALimitTooSmallToStartIsTold) {
 
 TEST_P(MonitorTest, StopsWithTheEvidenceInTheMessage) {
   TestPod pod(GetParam());
-  pod.Run("polite", {"trap", "15", "3", "sleep", "100000"});
+  pod.Run("polite", {"trap", "15", "3", "print", "ready\n", "sleep", "100000"});
+  // The kernel drops what process 1 of a PID namespace has no handler for.
+  ASSERT_TRUE(Eventually([&] { return !pod.Log("polite").empty(); }));
   ASSERT_TRUE(pod.client().Signal({"polite", SIGTERM, "stop", 2000}, Soon()).ok());
   ExitRecord record = pod.Wait("polite");
   EXPECT_EQ(record.exit_code, 3);

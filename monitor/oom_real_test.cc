@@ -181,7 +181,8 @@ TEST_P(OomTest, ThePodsLimitIsNamedAsThePods) {
 TEST_P(OomTest, AnExecKilledIsToldToItsCaller) {
   TestPod pod(GetParam());
   Each(pod, [&](const std::string& id) {
-    pod.Run(id, {"trap", "15", "0", "sleep", "100000"}, Limit(20 * kMiB));
+    pod.Run(id, {"trap", "15", "0", "print", "ready\n", "sleep", "100000"}, Limit(20 * kMiB));
+    ASSERT_TRUE(Eventually([&] { return !pod.Log(id).empty(); }));
     const ExecExit exit = pod.Exec(id, id + "-e", {"eat", "100"});
     EXPECT_EQ(exit.exit_code, 137);
     EXPECT_TRUE(exit.oom_killed);
