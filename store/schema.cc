@@ -44,7 +44,8 @@ absl::Status CreateTables(Connection& connection) {
   BERTH_RETURN_IF_ERROR(connection.Exec("BEGIN IMMEDIATE"));
   absl::Status created = connection.Exec(kVersion1);
   if (created.ok()) created = connection.Exec(absl::StrCat("PRAGMA application_id=", kApplicationId).c_str());
-  if (created.ok()) created = connection.Exec(absl::StrCat("PRAGMA user_version=", kSchemaVersion).c_str());
+  if (created.ok())
+    created = connection.Exec(absl::StrCat("PRAGMA user_version=", kFirstSchemaVersion).c_str());
   BERTH_FAULT_POINT("store.schema");
   if (created.ok()) created = connection.Exec("COMMIT");
   if (!created.ok()) (void)connection.Exec("ROLLBACK");
@@ -86,18 +87,27 @@ absl::Status Configure(Connection& connection) {
   return absl::OkStatus();
 }
 
-absl::Status EnsureSchema(Connection& connection) {
-  BERTH_ASSIGN_OR_RETURN(const std::int64_t version, connection.QueryNumber("PRAGMA user_version"));
-  if (version == 0) return CreateTables(connection);
-  if (version <= kSchemaVersion) return absl::OkStatus();
+absl::Status EnsureSchema(Connection& connection, const std::vector<Migration>& migrations) {
+  const std::int64_t newest = migrations.empty() ? kFirstSchemaVersion : migrations.back().to;
+  BERTH_ASSIGN_OR_RETURN(std::int64_t version, connection.QueryNumber("PRAGMA user_version"));
+  if (version == 0) {
+    BERTH_RETURN_IF_ERROR(CreateTables(connection));
+    version = kFirstSchemaVersion;
+  }
+  if (version < newest) return Migrate(connection, version, migrations);
+  if (version == newest) return absl::OkStatus();
   const std::int64_t oldest = CompatibleWith(connection, version);
-  if (oldest <= kSchemaVersion) return absl::OkStatus();
+  if (oldest <= newest) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat("database '", connection.path(), "' has schema version ",
                                                     version, ", which needs a berthd that knows version ",
                                                     oldest, "; this one (", BERTH_VERSION, ") knows version ",
-                                                    kSchemaVersion,
-                                                    ": start the newer berthd again, or move the file away "
-                                                    "to begin without its pods, containers and images"));
+                                                    newest,
+                                                    ": start the newer berthd again, put the copy of before "
+                                                    "its migration (",
+                                                    connection.path(), ".before-schema-", version,
+                                                    ", if there is one) in its place and lose what came "
+                                                    "since, or move the file away: records are made anew "
+                                                    "from what is on disk"));
 }
 
 }  // namespace berth::store

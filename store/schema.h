@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Schema version 1; docs/database.md describes it for people.
+// The tables; docs/database.md describes them for people.
 #pragma once
 
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "store/migrations.h"
 #include "store/sqlite.h"
 
 namespace berth::store {
 
-inline constexpr std::int64_t kSchemaVersion = 1;
+// What an empty file gets first; Migrations() lead on from there.
+inline constexpr std::int64_t kFirstSchemaVersion = 1;
 // "brth": marks the file as ours (PRAGMA application_id).
 inline constexpr std::int64_t kApplicationId = 0x62727468;
 
@@ -20,6 +22,6 @@ absl::Status CheckOwner(Connection& connection);
 absl::Status Configure(Connection& connection);
 // Makes the tables in an empty file; migrates an older one; accepts a newer one whose `compatible_with`
 // reaches down to us; FAILED_PRECONDITION with advice otherwise.
-absl::Status EnsureSchema(Connection& connection);
+absl::Status EnsureSchema(Connection& connection, const std::vector<Migration>& migrations = Migrations());
 
 }  // namespace berth::store

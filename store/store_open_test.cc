@@ -172,8 +172,7 @@ TEST(StoreOpenTest, ANewerSchemaIsRefusedWithAdviceAndLeftAlone) {
   EXPECT_EQ(store.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(store.status().message()), HasSubstr("schema version 3"));
   EXPECT_THAT(std::string(store.status().message()), HasSubstr("knows version 2"));
-  EXPECT_THAT(std::string(store.status().message()),
-              HasSubstr("start the newer berthd again, or move the file away"));
+  EXPECT_THAT(std::string(store.status().message()), HasSubstr("start the newer berthd again, put the copy"));
   EXPECT_TRUE(base::Exists(dir / "berth.db"));
 }
 
