@@ -43,4 +43,13 @@ absl::Status Explain(Connection& daemon, const std::string& id);
 // `failures`: how many checks found something broken.
 absl::Status Doctor(Connection& daemon, int* failures);
 
+struct FsckOptions {
+  bool repair = false;
+  bool json = false;
+  std::string config;  // of the daemon that does not run; "" = its default
+};
+// Asks the daemon; where none answers, lets `berthd --fsck` look. `left`: how many findings remain. An error:
+// it could not look.
+absl::Status Fsck(Connection& daemon, const FsckOptions& options, int* left);
+
 }  // namespace berth::cli

@@ -139,6 +139,10 @@ absl::StatusOr<ops::DoctorResponse> Connection::Doctor() {
       [&](auto* c, auto* r) { return stubs_->ops->Doctor(c, ops::DoctorRequest(), r); });
 }
 
+absl::StatusOr<ops::FsckResponse> Connection::Fsck(const ops::FsckRequest& request) {
+  return stubs_->Get<ops::FsckResponse>([&](auto* c, auto* r) { return stubs_->ops->Fsck(c, request, r); });
+}
+
 absl::StatusOr<ops::ImportImageResponse> Connection::ImportImage(
     const std::function<bool(ops::ImportImageRequest*)>& next) {
   grpc::ClientContext context;

@@ -38,6 +38,7 @@ class Connection {
   absl::StatusOr<ops::VersionResponse> Version();
   absl::StatusOr<ops::ExplainResponse> Explain(const ops::ExplainRequest& request);
   absl::StatusOr<ops::DoctorResponse> Doctor();
+  absl::StatusOr<ops::FsckResponse> Fsck(const ops::FsckRequest& request);
   // Calls `next` for each further message until it returns false.
   absl::StatusOr<ops::ImportImageResponse> ImportImage(
       const std::function<bool(ops::ImportImageRequest*)>& next);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // berth: the operator's program. Exit codes: 0 done; 1 it failed (one line on stderr says why); 2 wrong use;
-// `run --wait` gives the container's own.
+// `run --wait` gives the container's own; `fsck`: 0 clean, 1 found something, 2 could not look.
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <iostream>
@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   std::string id;
   berth::cli::RunOptions run_options;
   berth::cli::LogOptions log_options;
+  berth::cli::FsckOptions fsck_options;
 
   auto* version = app.add_subcommand("version", "versions of this program and of the daemon");
   auto* ps = app.add_subcommand("ps", "list containers");
@@ -75,6 +76,12 @@ int main(int argc, char** argv) {
   explain->add_option("ID", id, "container or pod")->required();
   auto* doctor = app.add_subcommand("doctor", "what this host can and cannot do, with remedies");
 
+  auto* fsck =
+      app.add_subcommand("fsck", "what of berth's is on this host that no record owns, and the reverse");
+  fsck->add_flag("--repair", fsck_options.repair, "free what nobody owns; only what is provably berth's");
+  fsck->add_flag("--json", fsck_options.json, "print JSON");
+  fsck->add_option("--config", fsck_options.config, "configuration of the daemon, where none runs");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -98,6 +105,12 @@ int main(int argc, char** argv) {
     int failures = 0;
     status = berth::cli::Doctor(daemon, &failures);
     if (failures > 0) exit_code = kFailed;
+  }
+  if (fsck->parsed()) {
+    int left = 0;
+    status = berth::cli::Fsck(daemon, fsck_options, &left);
+    if (left > 0) exit_code = kFailed;
+    if (!status.ok()) return Report(status, endpoint), kWrongUse;
   }
   const int failed = Report(status, endpoint);
   return failed != 0 ? failed : exit_code;

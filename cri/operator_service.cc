@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "cri/errors.h"
 #include "cri/explain_reply.h"
+#include "cri/fsck_reply.h"
 #include "cri/import.h"
 #include "cri/reactor.h"
 #include "cri/services.h"
@@ -110,6 +111,13 @@ class OperatorService final : public ops::Operator::CallbackService {
         out->set_found(check.found);
         out->set_remedy(check.remedy);
       }
+      return absl::OkStatus();
+    });
+  }
+  Unary* Fsck(Context* context, const ops::FsckRequest* request, ops::FsckResponse* reply) override {
+    return Work(context, "Fsck", [this, request, reply](const runtime::Caller&) -> absl::Status {
+      BERTH_ASSIGN_OR_RETURN(const auto report, backend_.runtime->Fsck(request->repair()));
+      FillFsck(report, reply);
       return absl::OkStatus();
     });
   }

@@ -144,6 +144,7 @@ class FakeRuntime final : public runtime::Runtime {
   absl::StatusOr<runtime::Explanation> Explain(const std::string& id) const override {
     return absl::NotFoundError("no container or pod '" + id + "'");
   }
+  absl::StatusOr<runtime::fsck::Report> Fsck(bool) override { return runtime::fsck::Report(); }
   std::optional<std::string> NotReadyReason() const override { return not_ready; }
   const runtime::Options& options() const override { return given; }
 };

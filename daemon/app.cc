@@ -18,9 +18,11 @@
 #include "cri/services.h"
 #include "daemon/host.h"
 #include "daemon/server.h"
+#include "daemon/watchdog.h"
 #include "image/image.h"
 #include "network/network.h"
 #include "runtime/oci/handler.h"
+#include "runtime/rebuild.h"
 #include "runtime/runtime.h"
 #include "store/store.h"
 
@@ -63,7 +65,11 @@ absl::Status OpenStore(const Config& config, Parts* parts) {
   if (const std::string moved = parts->store->quarantined(); !moved.empty()) {
     base::LogError("the database was unreadable; a new one was begun", {{"moved to", moved}});
   }
-  return absl::OkStatus();
+  runtime::RebuildOptions rebuild;
+  rebuild.root = config.root;
+  rebuild.state = config.state;
+  rebuild.store = parts->store.get();
+  return base::Annotate(runtime::RebuildRecords(rebuild), "make lost records anew");
 }
 
 absl::Status OpenImages(const Config& config, Parts* parts) {
@@ -181,6 +187,8 @@ absl::Status Serve(const Config& config, StopSignals& stop) {
   base::LogInfo("serving",
                 {{"socket", config.grpc.socket}, {"version", BERTH_VERSION}, {"root", config.root}});
   ::sd_notify(0, "READY=1");
+  const Watchdog watchdog(
+      [&](std::int64_t timeout_ns) { return CallOwnSocket(config.grpc.socket, timeout_ns); });
 
   const int signal = stop.WaitForStop();
   base::LogInfo("stopping; pods are left alone", {{"signal", base::SignalName(signal)}});

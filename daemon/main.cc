@@ -4,8 +4,10 @@
 #include <iostream>
 
 #include "base/log.h"
+#include "cri/fsck_reply.h"
 #include "daemon/app.h"
 #include "daemon/config.h"
+#include "daemon/fsck.h"
 #include "daemon/host.h"
 #include "daemon/server.h"
 #include "daemon/stop.h"
@@ -22,6 +24,10 @@ int main(int argc, char** argv) {
       app.add_option("--config", file, "configuration (TOML); files in conf.d beside it are read after it")
           ->option_text("FILE [" + file + "]");
   app.add_flag("--check", check, "only read the configuration, say what is wrong with it, and exit");
+  bool fsck = false, repair = false;
+  auto* fsck_flag = app.add_flag(
+      "--fsck", fsck, "no serving: compare records and host, print a report in JSON (`berth fsck`)");
+  app.add_flag("--repair", repair, "with --fsck: free what no record owns")->needs(fsck_flag);
   app.set_version_flag("--version", "berthd " BERTH_VERSION);
   CLI11_PARSE(app, argc, argv);
 
@@ -36,6 +42,14 @@ int main(int argc, char** argv) {
 
   berth::base::InitLog(config.log.level, config.log.format);
   daemon::PrepareProcess();
+  if (fsck) {
+    const auto report = daemon::CheckWithoutServing(config, repair);
+    if (report.ok())
+      std::cout << berth::cri::FsckJson(*report) << '\n';
+    else
+      std::cerr << "berthd: " << report.status().message() << '\n';
+    return report.ok() ? 0 : 1;
+  }
   daemon::StopSignals stop;
   daemon::RedirectGrpcLog();
   const absl::Status served = daemon::Serve(config, stop);

@@ -14,6 +14,7 @@
 #include "runtime/managers.h"
 #include "runtime/oci/devices.h"
 #include "runtime/pod_cgroup.h"
+#include "runtime/rebuild.h"
 #include "runtime/security/users.h"
 
 namespace berth::runtime {
@@ -61,6 +62,7 @@ absl::Status Build(Core& core, Container& container, const image::ImageRecord& i
   BERTH_FAULT_POINT("runtime.container_dirs");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(places.record_dir)));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(places.state)));
+  Describe(core.options, container.record());
   progress.Enter("root file system");
   BERTH_FAULT_POINT("runtime.rootfs");
   BERTH_ASSIGN_OR_RETURN(const image::Rootfs rootfs,
@@ -77,10 +79,12 @@ absl::Status Build(Core& core, Container& container, const image::ImageRecord& i
   BERTH_RETURN_IF_ERROR(UpdatePodLimitsWith(*container.pod(), container.id(), config.resources));
   progress.Enter("record");
   BERTH_FAULT_POINT("runtime.container_created");
-  return container.Change([](ContainerRecord& record) {
+  BERTH_RETURN_IF_ERROR(container.Change([](ContainerRecord& record) {
     record.stage = ContainerStage::kCreated;
     record.status.state = ContainerState::kCreated;
-  });
+  }));
+  Describe(core.options, container.record());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Make(Core& core, const std::shared_ptr<Pod>& pod, const ContainerConfig& config,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "runtime/container.h"
+#include "runtime/fsck/marker.h"
 #include "runtime/pod.h"
 
 namespace berth::runtime {
@@ -156,6 +157,7 @@ absl::Status CreatePodCgroup(Core& core, Pod& pod) {
   BERTH_FAULT_POINT("runtime.pod_cgroup");
   BERTH_ASSIGN_OR_RETURN(const bool made, base::ToStatusOr(cgroup->Create()));
   BERTH_FAULT_POINT("runtime.pod_cgroup_made");
+  if (made) fsck::Mark(*cgroup, core.options.root, record.status.id);
   if (!made && !shared)  // somebody was quicker: then it is theirs
     return pod.Change([](PodRecord& changed) { changed.status.cgroup_is_ours = false; });
   return Applied(cgroup->Apply(PodLimits(record.status.config, {})));

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "runtime/managers.h"
+#include "runtime/rebuild.h"
 
 namespace berth::runtime {
 namespace {
@@ -53,6 +54,7 @@ network::PodNetwork Describe(const PodStatus& pod) {
 }
 
 absl::Status Store(Core& core, const std::string& pod_id, const network::Attachment& attachment) {
+  DescribeNetwork(core.options, pod_id, network::ToJson(attachment));
   // On disk before the plugins act: after a power loss the addresses must still be given back.
   return core.options.store->Write(
       [&](store::Transaction& transaction) {

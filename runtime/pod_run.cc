@@ -11,6 +11,7 @@
 #include "runtime/monitors.h"
 #include "runtime/pod_cgroup.h"
 #include "runtime/pod_files.h"
+#include "runtime/rebuild.h"
 #include "runtime/security/sysctl.h"
 
 namespace berth::runtime {
@@ -121,6 +122,7 @@ absl::Status Build(Core& core, Pod& pod, Progress& progress) {
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(pod.places().runtime_root)));
   if (!config.log_directory.empty())
     BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(config.log_directory, 0755)));
+  Describe(core.options, pod.record());
 
   progress.Enter("namespaces");
   BERTH_RETURN_IF_ERROR(PinNamespaces(core, pod, hostname));
@@ -136,10 +138,12 @@ absl::Status Build(Core& core, Pod& pod, Progress& progress) {
   BERTH_RETURN_IF_ERROR(StartHolder(core, pod));
   progress.Enter("record");
   BERTH_FAULT_POINT("runtime.pod_ready");
-  return pod.Change([](PodRecord& record) {
+  BERTH_RETURN_IF_ERROR(pod.Change([](PodRecord& record) {
     record.stage = PodStage::kReady;
     record.status.state = PodState::kReady;
-  });
+  }));
+  Describe(core.options, pod.record());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Make(Core& core, const PodConfig& config, const oci::Handler& handler,

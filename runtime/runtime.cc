@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/status.h"
+#include "runtime/activity.h"
 #include "runtime/explain.h"
 #include "runtime/managers.h"
 #include "runtime/oci/host_facts.h"
@@ -144,6 +145,23 @@ class RuntimeImpl final : public Runtime {
     return runtime::Explain(core_.options, core_.table, id);
   }
 
+  absl::StatusOr<fsck::Report> Fsck(bool repair) override {
+    fsck::Ground ground;
+    ground.root = core_.options.root;
+    ground.state = core_.options.state;
+    ground.cgroup_root = core_.options.cgroup_root;
+    ground.store = core_.options.store;
+    ground.cgroups = core_.options.cgroups.get();
+    ground.hands.stop_pod = [this](const std::string& id) { return StopPod(id); };
+    ground.hands.stop_container = [this](const std::string& id) { return StopContainer(id, 0); };
+    ground.hands.remove_container = [this](const std::string& id) { return RemoveContainer(id); };
+    ground.hands.detach_network = [this](const std::string& id) { return DetachNetwork(core_, id); };
+    // One at a time: two that mend get in each other's way.
+    const auto turn = fsck_.Begin("fsck", base::Deadline::After(base::kSecondNs));
+    if (!turn.ok()) return turn.status();
+    return fsck::Check(ground, repair);
+  }
+
   std::optional<std::string> NotReadyReason() const override {
     if (core_.options.handlers->Default() != nullptr) return std::nullopt;
     std::string why = "no OCI runtime works on this node";
@@ -177,6 +195,7 @@ class RuntimeImpl final : public Runtime {
   }
 
   Core core_;
+  Activity fsck_;
 };
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "image/image.h"
 #include "monitor/exit_record.h"
 #include "network/network.h"
+#include "runtime/fsck/fsck.h"
 #include "runtime/oci/handler.h"
 #include "runtime/types.h"
 #include "store/store.h"
@@ -116,6 +117,9 @@ class Runtime {
   virtual std::vector<ContainerStatsView> AllStats(
       const std::function<bool(const ContainerStatus&)>& wanted) const = 0;
   virtual absl::StatusOr<Explanation> Explain(const std::string& id) const = 0;
+
+  // Compares records and host while it serves (fsck/fsck.h); with `repair`, mends.
+  virtual absl::StatusOr<fsck::Report> Fsck(bool repair) = 0;
 
   // Why pods cannot run at all ("no OCI runtime works: …"); nullopt when they can.
   virtual std::optional<std::string> NotReadyReason() const = 0;

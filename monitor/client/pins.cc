@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
 #include "base/files.h"
@@ -30,6 +32,9 @@ absl::Status RemovePin(const std::string& path) {
 absl::Status Pin(const PinOptions& options, base::Deadline deadline) {
   base::SpawnOptions spawn;
   spawn.argv = {options.program, "pin", "--dir", options.dir};
+  // This thread waits for all of it, so the signal means our death: pins must not appear after who comes next
+  // has cleaned up.
+  spawn.parent_death_signal = SIGKILL;
   if (options.net) spawn.argv.push_back("--net");
   if (options.ipc) spawn.argv.push_back("--ipc");
   if (options.uts) spawn.argv.push_back("--uts");
