@@ -6,9 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "e2e/cri/harness/berth.h"
 #include "e2e/cri/harness/files.h"
 #include "e2e/cri/harness/pod.h"
-#include "e2e/cri/harness/process.h"
 
 namespace berth::e2e {
 namespace {
@@ -16,15 +16,6 @@ namespace {
 using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
-
-// It lies beside the daemon.
-RunResult Berth(const std::vector<std::string>& arguments) {
-  const std::string& berthd = GetOptions().berthd;
-  std::vector<std::string> argv{berthd.substr(0, berthd.rfind('/') + 1) + "berth", "--endpoint",
-                                Environment::Get().daemon().endpoint()};
-  argv.insert(argv.end(), arguments.begin(), arguments.end());
-  return RunProgram(argv);
-}
 
 std::string MustBerth(const std::vector<std::string>& arguments, Here where = Here::current()) {
   const RunResult result = Berth(arguments);

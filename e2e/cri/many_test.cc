@@ -11,14 +11,14 @@ namespace berth::e2e {
 namespace {
 
 TEST(Many, ExitCodesOfContainersEndedInParallel) {
-  const int wanted = GetOptions().count >= 100 ? 300 : 60;
-  constexpr int kPods = 6, kThreads = 12;
+  const int wanted = GetOptions().full ? 500 : 60, at_once = GetOptions().full ? 50 : 12;
+  constexpr int kPods = 6;
   std::vector<std::unique_ptr<Pod>> pods;
   for (int i = 0; i < kPods; ++i) pods.push_back(std::make_unique<Pod>());
   const std::vector<std::string> before = CgroupTree(Environment::Get().cgroup_root());
   std::atomic<int> next{0}, right{0};
   std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) {
+  for (int t = 0; t < at_once; ++t) {
     threads.emplace_back([&] {
       for (int i = next++; i < wanted; i = next++) {
         try {
