@@ -4,26 +4,56 @@
 #include <pthread.h>
 
 #include <chrono>
+#include <system_error>
+
+#include "base/status.h"
 
 namespace berth::base {
 namespace {
 constexpr auto kIdleLife = std::chrono::seconds(10);
 }  // namespace
 
-Executor::Executor(int max_threads, std::string name) : max_threads_(max_threads), name_(std::move(name)) {}
+Executor::Executor(int max_threads, std::string name) : max_threads_(max_threads), name_(std::move(name)) {
+  const std::lock_guard lock(mutex_);
+  (void)AddThread();  // not even one: then the first Submit tries again
+}
 
 Executor::~Executor() { Stop(); }
 
+int Executor::AddThread() {
+  ++threads_;
+  try {
+    std::thread([this] { Loop(); }).detach();
+    return 0;
+  } catch (const std::system_error& error) {  // EAGAIN: RLIMIT_NPROC, pids.max, threads-max, no memory
+    --threads_;
+    return error.code().value();
+  }
+}
+
 bool Executor::Submit(std::function<void()> work) {
-  std::unique_lock lock(mutex_);
+  const std::lock_guard lock(mutex_);
   if (stopping_) return false;
   queue_.push_back(std::move(work));
-  if (static_cast<int>(queue_.size()) > idle_ && threads_ < max_threads_) {
-    ++threads_;
-    std::thread([this] { Loop(); }).detach();
-  }
+  if (static_cast<int>(queue_.size()) > idle_ && threads_ < max_threads_) (void)AddThread();
   wake_.notify_one();
   return true;
+}
+
+absl::Status Executor::TrySubmit(std::function<void()> work) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return absl::UnavailableError("shutting down");
+  if (static_cast<int>(queue_.size()) >= idle_ && threads_ < max_threads_) {
+    if (const int err = AddThread(); err != 0) {
+      // The code as kubelet understands it: try again.
+      return WithCode(absl::StatusCode::kResourceExhausted, SyscallError(err, "start a thread"),
+                      "the node gives no further thread (its limit of processes is reached, see pids.max and "
+                      "kernel.threads-max)");
+    }
+  }
+  queue_.push_back(std::move(work));
+  wake_.notify_one();
+  return absl::OkStatus();
 }
 
 void Executor::Stop() {
@@ -42,7 +72,7 @@ void Executor::Loop() {
       ++idle_;
       const bool work = wake_.wait_for(lock, kIdleLife, [this] { return stopping_ || !queue_.empty(); });
       --idle_;
-      if (!work) break;
+      if (!work && threads_ > 1) break;
       continue;
     }
     auto work = std::move(queue_.front());

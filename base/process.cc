@@ -117,6 +117,24 @@ Result<UniqueFd> OpenProcess(const ProcessIdentity& identity) {
   return pidfd;
 }
 
+Result<ExitStatus> ZombieExitStatus(const ProcessIdentity& identity) {
+  const std::string what = "exit status of process " + std::to_string(identity.pid);
+  if (identity.pid <= 0 || identity.boot_id != BootId()) return SyscallFailed(ESRCH, what);
+  auto stat = ReadFile("/proc/" + std::to_string(identity.pid) + "/stat", 4096);
+  // Read before the process is identified: were the pid another's by now, the second look would say so.
+  auto now = IdentifyProcess(identity.pid);
+  if (!stat || !now || now->start_ticks != identity.start_ticks) return SyscallFailed(ESRCH, what);
+  const auto bracket = stat->rfind(')');
+  if (bracket == std::string::npos || bracket + 2 >= stat->size()) return Malformed(what);
+  const char state = (*stat)[bracket + 2];
+  if (state != 'Z' && state != 'X') return SyscallFailed(ENODATA, what);
+  const auto last = stat->find_last_of(' ');
+  int status = 0;
+  const char* begin = stat->data() + last + 1;
+  if (std::from_chars(begin, stat->data() + stat->size(), status).ec != std::errc()) return Malformed(what);
+  return ExitStatusFromWait(status);
+}
+
 std::string SignalName(int signal) {
   if (signal >= SIGRTMIN && signal <= SIGRTMAX) {
     return signal == SIGRTMIN ? "SIGRTMIN" : "SIGRTMIN+" + std::to_string(signal - SIGRTMIN);

@@ -95,6 +95,10 @@ Result<ProcessIdentity> IdentifyProcess(pid_t pid);
 // zombie or gone.
 Result<UniqueFd> OpenProcess(const ProcessIdentity& identity);
 
+// The exit status of a process that has ended and was not reaped yet, also from a non-parent: the last field
+// of /proc/<pid>/stat (needs ptrace access). ESRCH when it is another or gone, ENODATA while it runs.
+Result<ExitStatus> ZombieExitStatus(const ProcessIdentity& identity);
+
 // "SIGTERM" for 15; "signal 77" for unknown ones.
 std::string SignalName(int signal);
 // "SIGTERM", "term", "15", "SIGRTMIN+3" → number on Linux; nullopt when it names none.

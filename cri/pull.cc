@@ -12,10 +12,18 @@ absl::StatusOr<std::string> Pull(image::Images& images, const ::runtime::v1::Pul
   image::PullRequest pull;
   pull.image = request.image().image();
   if (request.has_auth()) pull.auth = AuthFrom(request.auth());
-  pull.cancelled = [cancellation = caller.cancellation, deadline = caller.deadline] {
-    return (cancellation != nullptr && cancellation->cancelled()) || deadline.Passed();
+  // The answer, which says how far it came, has to arrive before the client gives up.
+  constexpr std::int64_t kReplyMarginNs = 150 * base::kMillisecondNs;
+  const auto too_late = [deadline = caller.deadline] {
+    return !deadline.never() && base::MonotonicNs() >= deadline.at_ns() - kReplyMarginNs;
   };
-  return images.Pull(pull);
+  pull.cancelled = [cancellation = caller.cancellation, too_late] {
+    return (cancellation != nullptr && cancellation->cancelled()) || too_late();
+  };
+  auto id = images.Pull(pull);
+  if (absl::IsCancelled(id.status()) && too_late())
+    return base::WithCode(absl::StatusCode::kDeadlineExceeded, id.status());
+  return id;
 }
 
 absl::Status PullError(const absl::Status& status) {

@@ -8,6 +8,7 @@
 
 #include "base/cancellation.h"
 #include "base/log.h"
+#include "base/status.h"
 #include "cri/errors.h"
 
 namespace berth::cri {
@@ -22,11 +23,11 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void Start(base::Executor& workers, base::Deadline deadline,
              std::function<absl::Status(const runtime::Caller&)> work) {
     const runtime::Caller caller{cancellation_, deadline};
-    const bool accepted = workers.Submit([this, caller, work = std::move(work)] {
+    const absl::Status accepted = workers.TrySubmit([this, caller, work = std::move(work)] {
       End(caller.cancellation->cancelled() ? absl::CancelledError("the client left before the work began")
                                            : work(caller));
     });
-    if (!accepted) Finish({grpc::StatusCode::UNAVAILABLE, "berthd is shutting down"});
+    if (!accepted.ok()) Finish(ToGrpc(base::Annotate(accepted, "berthd cannot take the call on")));
   }
 
   void OnCancel() override { cancellation_->Cancel(); }

@@ -18,7 +18,7 @@ namespace berth::cri {
 // Runs `work` on `workers` and finishes the call with its status. The Caller it gets is cancelled when the
 // client goes away or its deadline passes; work whose client left before it began is not begun. Request and
 // response stay valid until `work` returns. `method` names the call in the log. UNAVAILABLE when the executor
-// is stopping.
+// is stopping, RESOURCE_EXHAUSTED when the node is out of threads.
 grpc::ServerUnaryReactor* RunOnWorker(base::Executor& workers, grpc::CallbackServerContext* context,
                                       const char* method,
                                       std::function<absl::Status(const runtime::Caller&)> work);

@@ -75,16 +75,16 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
   }
   Unary* StopPodSandbox(Context* context, const v1::StopPodSandboxRequest* request,
                         v1::StopPodSandboxResponse*) override {
-    return Work(context, "StopPodSandbox", [this, request](const Caller&) {
+    return Work(context, "StopPodSandbox", [this, request](const Caller& caller) {
       BERTH_RETURN_IF_ERROR(Need("pod_sandbox_id", request->pod_sandbox_id()));
-      return runtime_.StopPod(request->pod_sandbox_id());
+      return runtime_.StopPod(request->pod_sandbox_id(), caller);
     });
   }
   Unary* RemovePodSandbox(Context* context, const v1::RemovePodSandboxRequest* request,
                           v1::RemovePodSandboxResponse*) override {
-    return Work(context, "RemovePodSandbox", [this, request](const Caller&) {
+    return Work(context, "RemovePodSandbox", [this, request](const Caller& caller) {
       BERTH_RETURN_IF_ERROR(Need("pod_sandbox_id", request->pod_sandbox_id()));
-      return runtime_.RemovePod(request->pod_sandbox_id());
+      return runtime_.RemovePod(request->pod_sandbox_id(), caller);
     });
   }
   Unary* PodSandboxStatus(Context* context, const v1::PodSandboxStatusRequest* request,
@@ -104,7 +104,7 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
   }
   Unary* UpdatePodSandboxResources(Context* context, const v1::UpdatePodSandboxResourcesRequest* request,
                                    v1::UpdatePodSandboxResourcesResponse*) override {
-    return Work(context, "UpdatePodSandboxResources", [this, request](const Caller&) -> absl::Status {
+    return Work(context, "UpdatePodSandboxResources", [this, request](const Caller& caller) -> absl::Status {
       BERTH_RETURN_IF_ERROR(Need("pod_sandbox_id", request->pod_sandbox_id()));
       std::optional<cgroupfs::Resources> overhead, resources;
       if (request->has_overhead()) {
@@ -113,7 +113,7 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
       if (request->has_resources()) {
         BERTH_ASSIGN_OR_RETURN(resources, ResourcesFrom(request->resources()));
       }
-      return runtime_.UpdatePodResources(request->pod_sandbox_id(), overhead, resources);
+      return runtime_.UpdatePodResources(request->pod_sandbox_id(), overhead, resources, caller);
     });
   }
 
@@ -131,23 +131,23 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
   }
   Unary* StartContainer(Context* context, const v1::StartContainerRequest* request,
                         v1::StartContainerResponse*) override {
-    return Work(context, "StartContainer", [this, request](const Caller&) {
+    return Work(context, "StartContainer", [this, request](const Caller& caller) {
       BERTH_RETURN_IF_ERROR(Need("container_id", request->container_id()));
-      return runtime_.StartContainer(request->container_id());
+      return runtime_.StartContainer(request->container_id(), caller);
     });
   }
   Unary* StopContainer(Context* context, const v1::StopContainerRequest* request,
                        v1::StopContainerResponse*) override {
-    return Work(context, "StopContainer", [this, request](const Caller&) {
+    return Work(context, "StopContainer", [this, request](const Caller& caller) {
       BERTH_RETURN_IF_ERROR(Need("container_id", request->container_id()));
-      return runtime_.StopContainer(request->container_id(), std::max<std::int64_t>(request->timeout(), 0));
+      return runtime_.StopContainer(request->container_id(), std::max<std::int64_t>(request->timeout(), 0), caller);
     });
   }
   Unary* RemoveContainer(Context* context, const v1::RemoveContainerRequest* request,
                          v1::RemoveContainerResponse*) override {
-    return Work(context, "RemoveContainer", [this, request](const Caller&) {
+    return Work(context, "RemoveContainer", [this, request](const Caller& caller) {
       BERTH_RETURN_IF_ERROR(Need("container_id", request->container_id()));
-      return runtime_.RemoveContainer(request->container_id());
+      return runtime_.RemoveContainer(request->container_id(), caller);
     });
   }
   Unary* ListContainers(Context* context, const v1::ListContainersRequest* request,
@@ -171,17 +171,17 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
   }
   Unary* UpdateContainerResources(Context* context, const v1::UpdateContainerResourcesRequest* request,
                                   v1::UpdateContainerResourcesResponse*) override {
-    return Work(context, "UpdateContainerResources", [this, request](const Caller&) -> absl::Status {
+    return Work(context, "UpdateContainerResources", [this, request](const Caller& caller) -> absl::Status {
       BERTH_RETURN_IF_ERROR(Need("container_id", request->container_id()));
       BERTH_ASSIGN_OR_RETURN(const auto resources, ResourcesFrom(request->linux()));
-      return runtime_.UpdateContainerResources(request->container_id(), resources);
+      return runtime_.UpdateContainerResources(request->container_id(), resources, caller);
     });
   }
   Unary* ReopenContainerLog(Context* context, const v1::ReopenContainerLogRequest* request,
                             v1::ReopenContainerLogResponse*) override {
-    return Work(context, "ReopenContainerLog", [this, request](const Caller&) {
+    return Work(context, "ReopenContainerLog", [this, request](const Caller& caller) {
       BERTH_RETURN_IF_ERROR(Need("container_id", request->container_id()));
-      return runtime_.ReopenLog(request->container_id());
+      return runtime_.ReopenLog(request->container_id(), caller);
     });
   }
   Unary* ExecSync(Context* context, const v1::ExecSyncRequest* request,

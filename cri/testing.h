@@ -100,26 +100,28 @@ class FakeRuntime final : public runtime::Runtime {
                                      const runtime::Caller& caller) override {
     return on_run_pod(config, handler, caller);
   }
-  absl::Status StopPod(const std::string&) override { return absl::OkStatus(); }
-  absl::Status RemovePod(const std::string&) override { return absl::OkStatus(); }
+  absl::Status StopPod(const std::string&, const runtime::Caller&) override { return absl::OkStatus(); }
+  absl::Status RemovePod(const std::string&, const runtime::Caller&) override { return absl::OkStatus(); }
   absl::Status UpdatePodResources(const std::string&, const std::optional<cgroupfs::Resources>&,
-                                  const std::optional<cgroupfs::Resources>&) override {
+                                  const std::optional<cgroupfs::Resources>&,
+                                  const runtime::Caller&) override {
     return absl::OkStatus();
   }
   absl::StatusOr<std::string> CreateContainer(const std::string&, const runtime::ContainerConfig& config,
                                               const runtime::Caller& caller) override {
     return on_create(config, caller);
   }
-  absl::Status StartContainer(const std::string&) override { return absl::OkStatus(); }
-  absl::Status StopContainer(const std::string& id, std::int64_t grace_s) override {
+  absl::Status StartContainer(const std::string&, const runtime::Caller&) override { return absl::OkStatus(); }
+  absl::Status StopContainer(const std::string& id, std::int64_t grace_s, const runtime::Caller&) override {
     return on_stop(id, grace_s);
   }
-  absl::Status RemoveContainer(const std::string&) override { return absl::OkStatus(); }
+  absl::Status RemoveContainer(const std::string&, const runtime::Caller&) override { return absl::OkStatus(); }
   absl::Status UpdateContainerResources(const std::string& id,
-                                        const cgroupfs::Resources& resources) override {
+                                        const cgroupfs::Resources& resources,
+                                        const runtime::Caller&) override {
     return on_update(id, resources);
   }
-  absl::Status ReopenLog(const std::string&) override { return absl::OkStatus(); }
+  absl::Status ReopenLog(const std::string&, const runtime::Caller&) override { return absl::OkStatus(); }
   absl::StatusOr<runtime::ExecResult> ExecSync(const std::string&, const std::vector<std::string>&,
                                                std::int64_t, const runtime::Caller& caller) override {
     return on_exec(caller);

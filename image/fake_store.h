@@ -27,6 +27,9 @@ class FakeStore : public store::Store, private store::Transaction {
   absl::StatusOr<std::vector<store::NetworkRow>> Networks() override {
     return std::vector<store::NetworkRow>();
   }
+  absl::StatusOr<std::optional<store::NetworkRow>> Network(const std::string&) override {
+    return std::nullopt;
+  }
   absl::StatusOr<std::vector<store::ImageRow>> Images() override {
     const std::lock_guard lock(mutex_);
     std::vector<store::ImageRow> rows;

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -33,7 +34,28 @@ struct Puller::Job {
   NewImage image;                        // without names
   std::unique_ptr<LayerStore::Pin> pin;  // until the last waiter has committed
   std::atomic<bool> abandoned{false};
+  // What it is at and since when, for who leaves.
+  std::string stage;
+  std::int64_t since_ns = 0;
+  void Enter(std::string name) {
+    const std::lock_guard lock(mutex);
+    stage = std::move(name);
+    since_ns = base::MonotonicNs();
+  }
 };
+
+namespace {
+
+// "131 s, of these 130 s in stage 'layers'"
+absl::Status GivenUp(const std::string& what, std::int64_t begun_ns, const std::string& stage,
+                     std::int64_t since_ns) {
+  const std::int64_t now = base::MonotonicNs();
+  return absl::CancelledError(absl::StrCat("pulling '", what, "': ", (now - begun_ns) / base::kSecondNs,
+                                           " s, of these ", (now - since_ns) / base::kSecondNs, " s in stage '",
+                                           stage, "'; given up, since its caller left"));
+}
+
+}  // namespace
 
 Puller::Puller(std::string registry_config, LayerStore* layers, Index* index)
     : registry_config_(std::move(registry_config)),
@@ -56,7 +78,10 @@ absl::StatusOr<std::string> Puller::Pull(const PullRequest& request) {
   // Always asked, also for what is here: it proves that these credentials may have it, and what the tag means
   // today.
   auto registry = std::make_shared<Registry>(reference, *std::move(hosts), request.auth, gave_up);
-  BERTH_ASSIGN_OR_RETURN(const auto resolved, registry->Resolve());
+  const std::int64_t begun_ns = base::MonotonicNs();
+  auto asked = registry->Resolve();
+  if (!asked.ok() && gave_up()) return GivenUp(reference.ToString(), begun_ns, "ask the registry", begun_ns);
+  BERTH_ASSIGN_OR_RETURN(const auto resolved, std::move(asked));
   BERTH_FAULT_POINT("image.pull.resolved");
 
   // Repository and manifest: another repository might not let us have the same blobs.
@@ -67,7 +92,7 @@ absl::StatusOr<std::string> Puller::Pull(const PullRequest& request) {
     while (!job->done) {
       if (gave_up()) {
         if (--job->waiting == 0) job->abandoned = true;
-        return absl::CancelledError(absl::StrCat("pull of '", reference.ToString(), "' cancelled"));
+        return GivenUp(reference.ToString(), begun_ns, job->stage, job->since_ns);
       }
       job->changed.wait_for(lock, std::chrono::milliseconds(100));
     }
@@ -94,6 +119,8 @@ std::shared_ptr<Puller::Job> Puller::JoinOrStart(const std::string& key, std::sh
   }
   auto job = std::make_shared<Job>();
   job->waiting = 1;
+  job->stage = "wait for a turn";
+  job->since_ns = base::MonotonicNs();
   jobs_[key] = job;
   // From here on the job lives for all who wait, not for the caller that began it.
   registry->set_cancelled([this, raw = job.get()] { return stopping_ || raw->abandoned; });
@@ -118,6 +145,7 @@ std::shared_ptr<Puller::Job> Puller::JoinOrStart(const std::string& key, std::sh
 }
 
 absl::Status Puller::Run(Job& job, Registry& registry, const FetchedManifest& resolved) {
+  job.Enter("manifest and config");
   FetchedManifest at = resolved;
   Manifest manifest;
   for (int depth = 0;; ++depth) {
@@ -143,6 +171,7 @@ absl::Status Puller::Run(Job& job, Registry& registry, const FetchedManifest& re
                      {{"architecture", config.architecture}, {"host", host.architecture}});
   }
   job.pin = std::make_unique<LayerStore::Pin>(layers_, config.diff_ids);
+  job.Enter(absl::StrCat(config.diff_ids.size(), " layers"));
   return FetchLayers(job, registry, manifest, config.diff_ids);
 }
 

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/process.h"
@@ -68,8 +69,14 @@ class Client {
   virtual absl::Status Signal(const SignalRequest& request, base::Deadline deadline) = 0;
   virtual absl::Status Kill(const KillRequest& request, base::Deadline deadline) = 0;
   // fds: stdin (if has_stdin), stdout, stderr; borrowed for the call. With tty: none; the master is returned.
+  // CANCELLED once `cancellation` (may be null) is: the exec may begin all the same, ExecKill ends it.
   virtual absl::StatusOr<base::UniqueFd> Exec(const ExecRequest& request, const std::vector<int>& fds,
-                                              base::Deadline deadline) = 0;
+                                              base::Deadline deadline,
+                                              const std::shared_ptr<base::Cancellation>& cancellation) = 0;
+  absl::StatusOr<base::UniqueFd> Exec(const ExecRequest& request, const std::vector<int>& fds,
+                                      base::Deadline deadline) {
+    return Exec(request, fds, deadline, nullptr);
+  }
   virtual absl::Status ExecKill(const std::string& exec_id, base::Deadline deadline) = 0;
   virtual absl::Status ReopenLog(const std::string& container_id, base::Deadline deadline) = 0;
   virtual absl::Status Update(const std::string& container_id, std::optional<std::int64_t> memory_limit_bytes,
@@ -81,16 +88,6 @@ class Client {
   virtual pid_t monitor_pid() const = 0;
 };
 
-// The I/O thread. Outlives its clients.
-class Hub {
- public:
-  static absl::StatusOr<std::unique_ptr<Hub>> Start();
-  virtual ~Hub() = default;
-  // Connects to <pod_dir>/monitor.sock (any length of path: through /proc/self/fd) and says hello.
-  virtual absl::StatusOr<std::unique_ptr<Client>> Connect(const std::string& pod_dir, ClientEvents events,
-                                                          base::Deadline deadline) = 0;
-};
-
 struct LaunchOptions {
   std::string program;  // berth-monitor
   std::string pod_id;
@@ -100,6 +97,21 @@ struct LaunchOptions {
   std::optional<int> oom_score_adj;
   std::string kmsg_path;  // kernel log to read; "" = /dev/kmsg
 };
+
+// All that berthd has to do with monitors before it speaks to one: an interface, so that tests stand in for
+// them. The I/O thread. Outlives its clients.
+class Hub {
+ public:
+  static absl::StatusOr<std::unique_ptr<Hub>> Start();
+  virtual ~Hub() = default;
+  // Connects to <pod_dir>/monitor.sock (any length of path: through /proc/self/fd) and says hello.
+  virtual absl::StatusOr<std::unique_ptr<Client>> Connect(const std::string& pod_dir, ClientEvents events,
+                                                          base::Deadline deadline) = 0;
+  // As the function below.
+  virtual absl::StatusOr<base::ProcessIdentity> Launch(const LaunchOptions& options,
+                                                       base::Deadline deadline) = 0;
+};
+
 // Starts a monitor in a session of its own and returns when it listens. It stays when we die.
 absl::StatusOr<base::ProcessIdentity> Launch(const LaunchOptions& options, base::Deadline deadline);
 

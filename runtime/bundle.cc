@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/bundle.h"
 
+#include <fcntl.h>
+#include <sys/mount.h>
+
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
 #include "base/files.h"
@@ -15,19 +18,35 @@ namespace {
 constexpr char kConfigName[] = "/config.json";
 constexpr std::size_t kConfigCap = 16 << 20;
 
-absl::StatusOr<std::string> TargetPidNamespace(Core& core, const Pod& pod, const std::string& target_id) {
+// By a pin of the container's own, not by the target's pid: that may be another's by the time the OCI runtime
+// opens it.
+absl::StatusOr<std::string> TargetPidNamespace(Core& core, const Pod& pod, const std::string& target_id,
+                                               const std::string& pin) {
   const auto target = core.FindContainer(target_id);
   if (target == nullptr || target->pod()->id() != pod.id()) {
     return absl::InvalidArgumentError(absl::StrCat("target container '", target_id, "' is not in this pod"));
   }
   const ContainerRecord record = target->record();
-  if (record.status.state != ContainerState::kRunning)
+  const auto ended = [&] {
     return absl::FailedPreconditionError(absl::StrCat("target container '", target_id, "' is not running"));
-  return absl::StrCat("/proc/", record.init.pid, "/ns/pid");
+  };
+  if (record.status.state != ContainerState::kRunning) return ended();
+  const auto process = base::OpenProcess(record.init);
+  if (!process.ok()) return ended();
+  const auto file = base::OpenAt(AT_FDCWD, absl::StrCat("/proc/", record.init.pid, "/ns/pid"), O_RDONLY);
+  // Opened while it lived: it is the target's.
+  if (!file.ok() || base::PidfdExited(process->get())) return ended();
+  BERTH_RETURN_IF_ERROR(UnpinTarget(pin));
+  BERTH_RETURN_IF_ERROR(base::ToStatus(base::WriteFile(pin, "")));
+  BERTH_FAULT_POINT("runtime.pin_target");
+  if (::mount(absl::StrCat("/proc/self/fd/", file->get()).c_str(), pin.c_str(), nullptr, MS_BIND, nullptr) != 0)
+    return base::SyscallError(errno, absl::StrCat("pin the PID namespace of container '", target_id, "'"));
+  return pin;
 }
 
 absl::StatusOr<oci::ContainerPaths> Paths(Core& core, const Pod& pod, const PodConfig& config,
-                                          const NamespaceOptions& namespaces, const std::string& rootfs) {
+                                          const NamespaceOptions& namespaces, const std::string& rootfs,
+                                          const ContainerPlaces& container) {
   const PodPlaces& places = pod.places();
   oci::ContainerPaths paths;
   paths.rootfs = rootfs;
@@ -46,7 +65,7 @@ absl::StatusOr<oci::ContainerPaths> Paths(Core& core, const Pod& pod, const PodC
   }
   if (namespaces.pid == NamespaceMode::kPod) paths.pidns = places.pins + "/pid";
   if (namespaces.pid == NamespaceMode::kTarget) {
-    BERTH_ASSIGN_OR_RETURN(paths.pidns, TargetPidNamespace(core, pod, namespaces.target_id));
+    BERTH_ASSIGN_OR_RETURN(paths.pidns, TargetPidNamespace(core, pod, namespaces.target_id, TargetPin(container)));
   }
   return paths;
 }
@@ -63,6 +82,14 @@ absl::StatusOr<nlohmann::json> LocalhostProfile(const std::string& path) {
 }
 
 }  // namespace
+
+std::string TargetPin(const ContainerPlaces& places) { return places.state + "/target-pid"; }
+
+absl::Status UnpinTarget(const std::string& pin) {
+  if (::umount2(pin.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || errno == EINVAL || errno == ENOENT)
+    return absl::OkStatus();
+  return base::SyscallError(errno, absl::StrCat("unmount '", pin, "'"));
+}
 
 NamespaceOptions EffectiveNamespaces(const PodConfig& pod, const ContainerConfig& container) {
   NamespaceOptions effective = pod.namespaces;
@@ -95,7 +122,7 @@ absl::Status WriteBundle(Core& core, Container& container, const std::string& ro
   input.handler = handler;
   input.namespaces = EffectiveNamespaces(pod.status.config, record.status.config);
   BERTH_ASSIGN_OR_RETURN(input.paths,
-                         Paths(core, *container.pod(), pod.status.config, input.namespaces, rootfs));
+                         Paths(core, *container.pod(), pod.status.config, input.namespaces, rootfs, container.places()));
   input.user = record.status.user.value_or(ResolvedUser{});
   input.cgroup = record.status.cgroup;
   input.container_id = container.id();

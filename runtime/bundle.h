@@ -21,4 +21,8 @@ absl::StatusOr<std::string> BundleRootfs(const Container& container);
 // The options that count for a container: its own PID mode and target, the pod's network and IPC.
 NamespaceOptions EffectiveNamespaces(const PodConfig& pod, const ContainerConfig& container);
 
+// Where the PID namespace of another container is pinned that this one joins (NamespaceMode::kTarget).
+std::string TargetPin(const ContainerPlaces& places);
+absl::Status UnpinTarget(const std::string& pin);  // none is success
+
 }  // namespace berth::runtime

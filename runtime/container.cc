@@ -44,8 +44,15 @@ absl::Status Container::Change(const std::function<void(ContainerRecord&)>& chan
   {
     const std::lock_guard lock(mutex_);
     change(record_);
+    if (record_.stub) return absl::OkStatus();
   }
   return Save();
+}
+
+void Container::Intend(const std::function<void(ContainerRecord&)>& change) {
+  if (const auto saved = Change(change); !saved.ok())
+    base::LogError("could not save how far a container is; going on",
+                   {{"container", id_}, {"error", saved}});
 }
 
 absl::Status Container::Save() {
@@ -154,22 +161,21 @@ void Container::EndWithoutMonitor(const LostEnd& lost) {
   end.exit_code = lost.exit_code;
   end.reason = lost.reason;
   end.message = lost.message;
-  if (const int pidfd = init_pidfd(); pidfd >= 0 && lost.ask_kernel) {
-    // Linux 6.15 and later tells the status to any holder of a pidfd that was opened in time.
-    if (auto status = base::PidfdExitStatus(pidfd); status.ok()) {
-      end.exit_code = status->ShellCode();
-      end.signaled = status->signaled;
-      end.signal = status->signaled ? status->code : 0;
-      end.reason = end.exit_code == 0 ? "Completed" : "Error";
-      end.message = "monitor lost; exit status from the kernel";
-    }
+  if (lost.status) {
+    end.exit_code = lost.status->ShellCode();
+    end.signaled = lost.status->signaled;
+    end.signal = lost.status->signaled ? lost.status->code : 0;
+    end.reason = end.exit_code == 0 ? "Completed" : "Error";
   }
   BERTH_FAULT_POINT("runtime.exit_record_without_monitor");
   const std::string path = places_.record_dir + "/" + monitor::kExitRecordName;
   (void)base::MakeDirs(places_.record_dir);
   if (auto written = base::WriteFileDurable(path, monitor::ToJson(end)); !written.ok()) {
-    base::LogError("could not write an exit record",
+    base::LogError("could not write an exit record; it is kept beside the socket until the next boot",
                    {{"container", id_}, {"error", written.error().Message()}});
+    end.durable = false;
+    (void)base::MakeDirs(places_.state);
+    (void)base::WriteFile(places_.state + "/" + monitor::kExitRecordName, monitor::ToJson(end));
   }
   Ended(end);
 }
@@ -186,18 +192,33 @@ bool Container::WaitEnded(base::Deadline deadline) const {
       ended);
 }
 
-bool Container::WaitGrace(base::Deadline deadline) {
+void Container::ShortenGrace(base::Deadline end) {
+  const std::lock_guard lock(mutex_);
+  if (grace_until_ns_ && end.at_ns() >= *grace_until_ns_) return;
+  grace_until_ns_ = end.at_ns();
+  changed_.notify_all();  // those with a longer grace look again
+}
+
+std::int64_t Container::GraceLeftNs() const {
+  const std::lock_guard lock(mutex_);
+  return grace_until_ns_ ? std::max<std::int64_t>(*grace_until_ns_ - base::MonotonicNs(), 0) : 0;
+}
+
+Container::Grace Container::WaitGrace() {
   std::unique_lock lock(mutex_);
-  if (!grace_until_ns_ || deadline.at_ns() < *grace_until_ns_) {
-    grace_until_ns_ = deadline.at_ns();
-    changed_.notify_all();  // those with a longer grace look again
-  }
   while (!end_shown_) {
-    const std::int64_t left = *grace_until_ns_ - base::MonotonicNs();
-    if (left <= 0) return false;
+    if (interrupted_) return Grace::kInterrupted;
+    const std::int64_t left = grace_until_ns_ ? *grace_until_ns_ - base::MonotonicNs() : 0;
+    if (left <= 0) return Grace::kOver;
     changed_.wait_for(lock, std::chrono::nanoseconds(left));
   }
-  return true;
+  return Grace::kEnded;
+}
+
+void Container::Interrupt() {
+  const std::lock_guard lock(mutex_);
+  interrupted_ = true;
+  changed_.notify_all();
 }
 
 bool Container::ClaimSignal() {

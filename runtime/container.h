@@ -34,6 +34,8 @@ class Container : public std::enable_shared_from_this<Container> {
   ContainerState state() const;
   // In memory, then in the database. ABORTED when the container was removed meanwhile.
   absl::Status Change(const std::function<void(ContainerRecord&)>& change);
+  // The same for what takes the container down, as Pod::Intend.
+  void Intend(const std::function<void(ContainerRecord&)>& change);
   // Puts the status of this moment where List and Status see it; nothing once it was hidden.
   void Show();
   // It is removed: nobody sees it again, however late a Show comes.
@@ -45,12 +47,11 @@ class Container : public std::enable_shared_from_this<Container> {
   void Ended(const monitor::ExitRecord& record);
   // Reads the record from disk and calls Ended; false if there is none.
   bool ReadEnd();
-  // An end that no monitor can tell. `finished_at` 0: now. `ask_kernel`: the status may be had from the
-  // pidfd.
+  // An end that no monitor can tell. `finished_at` 0: now. `status`: what the kernel knew; it wins.
   struct LostEnd {
     std::string message;
     std::int64_t finished_at = 0;
-    bool ask_kernel = false;
+    std::optional<base::ExitStatus> status;
     std::int32_t exit_code = 137;
     std::string reason = "Error";
   };
@@ -61,9 +62,14 @@ class Container : public std::enable_shared_from_this<Container> {
   // Waits until everybody can see EXITED; false when the deadline passed.
   bool WaitEnded(base::Deadline deadline) const;
 
-  // Deadlines of stops that run at the same time: the earliest counts.
-  // Returns when the container ended (true) or when the earliest deadline of all stops passed (false).
-  bool WaitGrace(base::Deadline deadline);
+  // Graces of stops that run at the same time: the earliest end counts, for all of them.
+  void ShortenGrace(base::Deadline end);
+  enum class Grace { kEnded, kOver, kInterrupted };
+  // Waits until the container ended, the grace is over (at once if nobody gave one), or Interrupt().
+  Grace WaitGrace();
+  std::int64_t GraceLeftNs() const;
+  // berthd goes: whoever waits for a grace lets it be; the next berthd's caller asks again.
+  void Interrupt();
   // True for the first stop that asks since the container began: it sends the signal. ReleaseSignal: it could
   // not.
   bool ClaimSignal();
@@ -84,6 +90,7 @@ class Container : public std::enable_shared_from_this<Container> {
   ContainerRecord record_;
   base::UniqueFd init_pidfd_;
   std::optional<std::int64_t> grace_until_ns_;
+  bool interrupted_ = false;
   bool signalled_ = false;
   bool ending_ = false;     // somebody writes a record in place of the monitor
   bool end_shown_ = false;  // EXITED is in the table

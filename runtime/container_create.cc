@@ -56,8 +56,10 @@ absl::StatusOr<int> StopSignal(const ContainerConfig& config, const image::Image
 
 absl::Status Build(Core& core, Container& container, const image::ImageRecord& image, Progress& progress) {
   const ContainerPlaces& places = container.places();
-  progress.Enter("mount sources");  // a hung volume hangs here, and only this operation
-  BERTH_RETURN_IF_ERROR(oci::CheckMountSources(container.record().status.config));
+  // A hung volume hangs here, and only this operation.
+  BERTH_RETURN_IF_ERROR(oci::CheckMountSources(
+      container.record().status.config,
+      [&](const std::string& path) { progress.Enter(absl::StrCat("mount source ", path)); }));
   progress.Enter("directories");
   BERTH_FAULT_POINT("runtime.container_dirs");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(places.record_dir)));
@@ -113,10 +115,15 @@ absl::StatusOr<std::string> Make(Core& core, const std::shared_ptr<Pod>& pod, co
   record.boot_id = base::BootId();
 
   progress.Enter("record");
-  const auto inserted = core.options.store->Write([&](store::Transaction& transaction) {
-    return transaction.InsertContainer({status.id, pod->id(), ContainerNameKey(pod->id(), config.metadata),
-                                        status.created_at, Encode(record)});
-  });
+  const auto insert = [&] {
+    return core.options.store->Write([&](store::Transaction& transaction) {
+      return transaction.InsertContainer({status.id, pod->id(), ContainerNameKey(pod->id(), config.metadata),
+                                          status.created_at, Encode(record)});
+    });
+  };
+  absl::Status inserted = insert();
+  // The name may be that of one which is gone but for its row.
+  if (absl::IsAlreadyExists(inserted) && core.erasures.Flush()) inserted = insert();
   if (!inserted.ok()) return inserted;
   BERTH_FAULT_POINT("runtime.container_recorded");
   const auto container = std::make_shared<Container>(core, pod, record);
@@ -158,7 +165,8 @@ absl::StatusOr<std::string> CreateContainer(Core& core, const std::shared_ptr<Po
   operation.roll_back = [&core](const std::string& id) {
     const auto container = core.FindContainer(id);
     if (container == nullptr) return;
-    if (auto discarded = RemoveContainer(core, *container); !discarded.ok()) {
+    Progress progress("rolling back");
+    if (auto discarded = RemoveContainerNow(core, *container, progress); !discarded.ok()) {
       base::LogError("could not roll an unclaimed container back", {{"container", id}, {"error", discarded}});
     }
   };
@@ -169,8 +177,7 @@ absl::StatusOr<std::string> CreateContainer(Core& core, const std::shared_ptr<Po
 absl::Status DiscardContainer(Core& core, Container& container) {
   const std::string id = container.id();
   const std::shared_ptr<Pod> pod = container.pod();
-  BERTH_RETURN_IF_ERROR(
-      container.Change([](ContainerRecord& record) { record.stage = ContainerStage::kRemoving; }));
+  container.Intend([](ContainerRecord& record) { record.stage = ContainerStage::kRemoving; });
   // The monitor lets go of a container only when the OCI runtime has deleted it: until then both write in its
   // directory.
   if (const auto monitor = pod->ConnectedMonitor(); monitor != nullptr) {
@@ -178,19 +185,21 @@ absl::Status DiscardContainer(Core& core, Container& container) {
     if (!forgotten.ok() && !absl::IsNotFound(forgotten) && !absl::IsUnavailable(forgotten)) return forgotten;
   }
   // Normally gone with the exit; a crash may have left it.
-  BERTH_ASSIGN_OR_RETURN(auto cgroup,
-                         base::ToStatusOr(core.options.cgroups->At(container.record().status.cgroup)));
-  BERTH_FAULT_POINT("runtime.container_cgroup_remove");
-  BERTH_RETURN_IF_ERROR(base::ToStatus(cgroup->KillAll(base::Deadline::After(kQuickNs))));
-  BERTH_RETURN_IF_ERROR(base::ToStatus(cgroup->Remove()));
+  // Unknown where neither the container's record nor its pod's could be read.
+  if (const std::string path = container.record().status.cgroup; !path.empty()) {
+    BERTH_ASSIGN_OR_RETURN(auto cgroup, base::ToStatusOr(core.options.cgroups->At(path)));
+    BERTH_FAULT_POINT("runtime.container_cgroup_remove");
+    BERTH_RETURN_IF_ERROR(base::ToStatus(cgroup->KillAll(base::Deadline::After(kQuickNs))));
+    BERTH_RETURN_IF_ERROR(base::ToStatus(cgroup->Remove()));
+  }
   BERTH_FAULT_POINT("runtime.rootfs_remove");
   BERTH_RETURN_IF_ERROR(core.options.images->RemoveRootfs(id));
   BERTH_FAULT_POINT("runtime.container_files_erase");
+  BERTH_RETURN_IF_ERROR(UnpinTarget(TargetPin(container.places())));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::RemoveTree(container.places().state)));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::RemoveTree(container.places().record_dir)));
   BERTH_FAULT_POINT("runtime.container_record_erase");
-  BERTH_RETURN_IF_ERROR(core.options.store->Write(
-      [&](store::Transaction& transaction) { return transaction.DeleteContainer(id); }));
+  core.erasures.Container(id);
   pod->Erase(id);
   core.EraseContainer(id);
   container.Hide();

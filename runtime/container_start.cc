@@ -86,9 +86,8 @@ absl::Status CallOff(Core& core, Container& container, const absl::Status& why) 
   return base::WithCode(absl::StatusCode::kInternal, why, "start the container");
 }
 
-}  // namespace
-
-absl::Status StartContainer(Core& core, Container& container) {
+absl::Status Start(Core& core, Container& container, Progress& progress) {
+  progress.Enter("wait for what is under way");
   auto activity = container.activity().Begin("start", base::Deadline::After(kBusyNs));
   if (!activity.ok()) return activity.status();
   const ContainerRecord before = container.record();
@@ -101,6 +100,7 @@ absl::Status StartContainer(Core& core, Container& container) {
   }
   if (!container.pod()->ready())
     return absl::FailedPreconditionError(absl::StrCat("pod '", container.pod()->id(), "' is not ready"));
+  progress.Enter("prepare");
   const auto request = Request(core, container);
   if (!request.ok()) return NeverStarted(container, request.status());
   if (auto prepared = Prepare(core, container, request->log_path); !prepared.ok())
@@ -112,6 +112,7 @@ absl::Status StartContainer(Core& core, Container& container) {
       !saved.ok()) {
     return NeverStarted(container, saved);
   }
+  progress.Enter("start by the pod's monitor");
   BERTH_FAULT_POINT("runtime.start");
   auto started = (*monitor)->Start(*request, base::Deadline::After(kStartNs));
   BERTH_FAULT_POINT("runtime.started");
@@ -133,6 +134,14 @@ absl::Status StartContainer(Core& core, Container& container) {
     return CallOff(core, container, started.status());
   }
   return base::WithCode(absl::StatusCode::kInternal, started.status(), "start the container");
+}
+
+}  // namespace
+
+absl::Status StartContainer(Core& core, const std::shared_ptr<Container>& container, const Caller& caller) {
+  return core.operations.Do(
+      "start/" + container->id(), absl::StrCat("starting container '", container->id(), "'"),
+      [&core, container](Progress& progress) { return Start(core, *container, progress); }, caller);
 }
 
 }  // namespace berth::runtime

@@ -3,9 +3,7 @@
 #include <csignal>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/fault.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "runtime/managers.h"
@@ -15,42 +13,21 @@ namespace berth::runtime {
 namespace {
 
 constexpr std::int64_t kBusyNs = 100 * base::kSecondNs;
-constexpr std::int64_t kQuickNs = 10 * base::kSecondNs;
-constexpr std::int64_t kDeathNs =
-    60 * base::kSecondNs;  // after SIGKILL; kubelet adds two minutes to the grace
+constexpr std::int64_t kQuickNs = 5 * base::kSecondNs;
+constexpr std::int64_t kLookNs = base::kSecondNs;
+// After SIGKILL; kubelet adds two minutes to the grace.
+constexpr std::int64_t kDeathNs = 60 * base::kSecondNs;
+// How long a monitor may owe the end of a container whose processes are gone. The kernel's log is read and the
+// record written within milliseconds; a disk that is slow makes its fsync wait, and then it is in state D.
+constexpr std::int64_t kMonitorPatienceNs = 20 * base::kSecondNs;
 constexpr std::int64_t kLongestGraceS = 1'000'000'000;
-
-// " (dd, state D)" from /proc/<pid>/stat. The name is the process's own choice: anything may be in it.
-std::string ShownProcess(const std::string& stat) {
-  const auto open = stat.find('('), close = stat.rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close < open || close + 2 >= stat.size())
-    return "";
-  std::string name = stat.substr(open + 1, close - open - 1);
-  for (char& c : name) {
-    if (c < 0x20 || c == 0x7f) c = '?';
-  }
-  return absl::StrCat(" (", name, ", state ", stat.substr(close + 2, 1), ")");
-}
-
-// What keeps a killed container from ending, for people: "pid 812 (dd, state D)".
-std::string WhatIsLeft(Core& core, const std::string& path) {
-  const auto cgroup = core.options.cgroups->At(path);
-  if (!cgroup.ok()) return "unknown";
-  const auto pids = (*cgroup)->Processes();
-  if (!pids.ok() || pids->empty()) return "no process is left in its cgroup, but its end was not reported";
-  std::vector<std::string> lines;
-  for (const pid_t pid : *pids) {
-    if (lines.size() == 5) break;
-    auto stat = base::ReadFile(absl::StrCat("/proc/", pid, "/stat"));
-    lines.push_back(absl::StrCat("pid ", pid, stat.ok() ? ShownProcess(*stat) : " (just gone)"));
-  }
-  return absl::StrJoin(lines, ", ");
-}
 
 absl::Status Kill(Core& core, Container& container, const std::string& cause, std::int64_t grace_ms) {
   BERTH_FAULT_POINT("runtime.kill");
-  if (auto monitor = container.pod()->Monitor(base::Deadline::After(kQuickNs)); monitor.ok()) {
-    const auto killed = (*monitor)->Kill({container.id(), cause, grace_ms}, base::Deadline::After(kQuickNs));
+  // A monitor that was silent a moment ago is not asked again: its pod's other containers wait as well.
+  const base::Deadline deadline = base::Deadline::After(kQuickNs);
+  if (auto monitor = container.pod()->Monitor(deadline); monitor.ok()) {
+    const auto killed = (*monitor)->Kill({container.id(), cause, grace_ms}, deadline);
     if (killed.ok()) return killed;
     if (absl::IsFailedPrecondition(killed) || absl::IsNotFound(killed)) {
       if (container.ReadEnd()) return absl::OkStatus();
@@ -86,12 +63,46 @@ absl::Status WaitForStart(Container& container) {
   return container.activity().Begin("stop", base::Deadline::After(kBusyNs)).status();
 }
 
-}  // namespace
+// It was killed and its end is not told. True: there is nothing left to wait for.
+bool SeeTo(Core& core, Container& container, base::Deadline owed_until) {
+  const auto identity = FindMonitor(core, *container.pod());
+  if (!identity) {
+    EndLostContainer(core, container);
+    return true;
+  }
+  if (!ProcessesOf(core, container.record().status.cgroup).empty()) return false;
+  // Only the monitor knows the end, and whether the kernel killed it for memory.
+  return NudgeMonitor(*container.pod(), *identity, owed_until) && container.state() == ContainerState::kExited;
+}
 
-absl::Status StopContainer(Core& core, Container& container, std::int64_t grace_s, const std::string& cause) {
+absl::Status WaitForEnd(Core& core, Container& container, Progress& progress, const absl::Status& killed) {
+  const base::Deadline deadline = base::Deadline::After(kDeathNs);
+  const base::Deadline again = base::Deadline::After(2 * kQuickNs);
+  const base::Deadline owed_until = base::Deadline::After(kMonitorPatienceNs);
+  bool by_cgroup = false;
+  std::string waits_for;
+  while (!deadline.Passed()) {
+    if (container.WaitEnded(base::Deadline::After(kLookNs)) || container.ReadEnd()) return absl::OkStatus();
+    if (core.stopping) return absl::UnavailableError("berthd is stopping");
+    if (SeeTo(core, container, owed_until)) return absl::OkStatus();
+    waits_for = DescribeLeft(core, *container.pod(), container.record().status.cgroup);
+    progress.WaitsFor(waits_for);
+    if (by_cgroup || !again.Passed()) continue;
+    by_cgroup = true;  // the monitor said yes, and they live: nothing depends on its being well
+    if (auto cgroup = core.options.cgroups->At(container.record().status.cgroup); cgroup.ok())
+      (void)(*cgroup)->KillAll(base::Deadline::After(kQuickNs));
+  }
+  if (!killed.ok()) return base::Annotate(killed, "kill the container");
+  return absl::DeadlineExceededError(absl::StrCat("container '", container.id(), "' was killed ",
+                                                  kDeathNs / base::kSecondNs,
+                                                  " s ago and has not ended: waits for ", waits_for));
+}
+
+absl::Status Stop(Core& core, Container& container, const std::string& cause, Progress& progress) {
   // Nothing of it can run yet, and who makes it looks afterwards whether the pod is still there: what hangs
   // in its mounts keeps no pod from being stopped.
   if (container.record().stage == ContainerStage::kCreating) return absl::OkStatus();
+  progress.Enter("wait for what is under way");
   BERTH_RETURN_IF_ERROR(WaitForStart(container));
   const ContainerRecord record = container.record();
   if (record.status.state == ContainerState::kExited) {
@@ -101,35 +112,70 @@ absl::Status StopContainer(Core& core, Container& container, std::int64_t grace_
   // A start whose caller gave up may still succeed.
   if (record.status.state != ContainerState::kRunning && record.stage != ContainerStage::kStarting)
     return absl::OkStatus();
-  grace_s = std::clamp<std::int64_t>(grace_s, 0, kLongestGraceS);
-  if (grace_s > 0 && SendSignal(container, record.status.stop_signal, grace_s, cause)) {
-    if (container.WaitGrace(base::Deadline::After(grace_s * base::kSecondNs))) return absl::OkStatus();
-  } else {
-    (void)container.WaitGrace(base::Deadline::After(0));  // others with a grace: it is over
+  const std::int64_t begun_ns = base::MonotonicNs();
+  std::int64_t grace_ms = 0;
+  if (const std::int64_t left = container.GraceLeftNs(); left > 0) {
+    progress.Enter("grace");
+    const std::int64_t whole_s = (left + base::kSecondNs / 2) / base::kSecondNs;
+    if (SendSignal(container, record.status.stop_signal, whole_s, cause)) {
+      switch (container.WaitGrace()) {
+        case Container::Grace::kEnded:
+          return absl::OkStatus();
+        case Container::Grace::kInterrupted:
+          return absl::UnavailableError("berthd is stopping; the next one ends the container when asked again");
+        case Container::Grace::kOver:
+          break;
+      }
+      grace_ms = (base::MonotonicNs() - begun_ns + base::kSecondNs / 2) / base::kSecondNs * 1000;
+    }
   }
-  const base::Deadline deadline = base::Deadline::After(kDeathNs);
-  const absl::Status killed = Kill(core, container, cause, grace_s * 1000);
-  if (container.WaitEnded(base::Deadline::After(kQuickNs)) || container.ReadEnd()) return absl::OkStatus();
-  if (!FindMonitor(core, *container.pod())) {
-    EndLostContainer(core, container);
-    return absl::OkStatus();
-  }
-  if (container.WaitEnded(deadline) || container.ReadEnd()) return absl::OkStatus();
-  if (!killed.ok()) return base::Annotate(killed, "kill the container");
-  return absl::DeadlineExceededError(
-      absl::StrCat("container '", container.id(), "' was killed ", kDeathNs / base::kSecondNs,
-                   " s ago and has not ended: ", WhatIsLeft(core, record.status.cgroup)));
+  progress.Enter("kill");
+  const absl::Status killed = Kill(core, container, cause, grace_ms);
+  progress.Enter("wait for its end");
+  return WaitForEnd(core, container, progress, killed);
 }
 
-absl::Status RemoveContainer(Core& core, Container& container) {
-  BERTH_RETURN_IF_ERROR(StopContainer(core, container, 0, "remove"));
+absl::Status Remove(Core& core, Container& container, Progress& progress) {
+  BERTH_RETURN_IF_ERROR(KillContainerNow(core, container, "remove", progress));
+  progress.Enter("wait for what is under way");
   auto activity = container.activity().Begin("remove", base::Deadline::After(kBusyNs));
   if (!activity.ok()) return activity.status();
   if (core.FindContainer(container.id()) == nullptr) return absl::OkStatus();  // another remove was first
   if (container.state() == ContainerState::kRunning) {
     return absl::AbortedError(absl::StrCat("container '", container.id(), "' was started meanwhile"));
   }
+  progress.Enter("remove");
   return DiscardContainer(core, container);
+}
+
+}  // namespace
+
+absl::Status StopContainer(Core& core, const std::shared_ptr<Container>& container, std::int64_t grace_s,
+                           const std::string& cause, const Caller& caller) {
+  if (container->record().stage == ContainerStage::kCreating) return absl::OkStatus();
+  grace_s = std::clamp<std::int64_t>(grace_s, 0, kLongestGraceS);
+  container->ShortenGrace(base::Deadline::After(grace_s * base::kSecondNs));
+  return core.operations.Do(
+      "stop/" + container->id(), absl::StrCat("stopping container '", container->id(), "'"),
+      [&core, container, cause](Progress& progress) { return Stop(core, *container, cause, progress); },
+      caller);
+}
+
+absl::Status KillContainerNow(Core& core, Container& container, const std::string& cause,
+                              Progress& progress) {
+  container.ShortenGrace(base::Deadline::After(0));
+  return Stop(core, container, cause, progress);
+}
+
+absl::Status RemoveContainer(Core& core, const std::shared_ptr<Container>& container, const Caller& caller) {
+  container->ShortenGrace(base::Deadline::After(0));
+  return core.operations.Do(
+      "remove/" + container->id(), absl::StrCat("removing container '", container->id(), "'"),
+      [&core, container](Progress& progress) { return Remove(core, *container, progress); }, caller);
+}
+
+absl::Status RemoveContainerNow(Core& core, Container& container, Progress& progress) {
+  return Remove(core, container, progress);
 }
 
 }  // namespace berth::runtime

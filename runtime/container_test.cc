@@ -32,6 +32,9 @@ class GatedStore : public store::Store, private store::Transaction {
   absl::StatusOr<std::vector<store::NetworkRow>> Networks() override {
     return std::vector<store::NetworkRow>();
   }
+  absl::StatusOr<std::optional<store::NetworkRow>> Network(const std::string&) override {
+    return std::nullopt;
+  }
   std::string quarantined() const override { return ""; }
 
   struct Gate {
@@ -193,11 +196,21 @@ TEST_F(ContainerTest, SaysThatItWasRemovedAndNotThatItIsNotFound) {
 TEST_F(ContainerTest, GivesAShorterGraceToAllWhoWait) {
   OpenGate();
   const auto container = Running();
-  auto longer = std::async(std::launch::async, [&] {
-    return container->WaitGrace(base::Deadline::After(3600 * base::kSecondNs));
-  });
-  EXPECT_FALSE(container->WaitGrace(base::Deadline::After(base::kMillisecondNs)));
-  EXPECT_FALSE(longer.get());
+  container->ShortenGrace(base::Deadline::After(3600 * base::kSecondNs));
+  auto longer = std::async(std::launch::async, [&] { return container->WaitGrace(); });
+  container->ShortenGrace(base::Deadline::After(base::kMillisecondNs));
+  container->ShortenGrace(base::Deadline::After(1800 * base::kSecondNs));  // later is not earlier
+  EXPECT_EQ(container->WaitGrace(), Container::Grace::kOver);
+  EXPECT_EQ(longer.get(), Container::Grace::kOver);
+}
+
+TEST_F(ContainerTest, LetsGoOfAGraceWhenBerthdStops) {
+  OpenGate();
+  const auto container = Running();
+  container->ShortenGrace(base::Deadline::After(3600 * base::kSecondNs));
+  auto waiting = std::async(std::launch::async, [&] { return container->WaitGrace(); });
+  container->Interrupt();
+  EXPECT_EQ(waiting.get(), Container::Grace::kInterrupted);
 }
 
 }  // namespace

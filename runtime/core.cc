@@ -13,12 +13,23 @@ constexpr std::int64_t kUnclaimedLifeNs = 240 * base::kSecondNs;  // design.md, 
 }  // namespace
 
 Core::Core(Options given)
-    : options(std::move(given)), executor(kMaxThreads), operations(executor, timers, kUnclaimedLifeNs) {}
+    : options(std::move(given)),
+      executor(kMaxThreads),
+      operations(executor, timers, kUnclaimedLifeNs),
+      erasures(executor, timers) {
+  erasures.Use(options.store);
+}
 
 Core::~Core() {
   // Timers first: they hand over to the executor. Then connections: no event begins after this; then the work
   // that is under way (it may have connected again); then what it worked on.
+  // What only waits (a grace, an end that does not come) is let be: the next berthd is asked again.
+  stopping = true;
+  operations.Close();
   timers.Stop();
+  for (const auto& pod : Pods()) {
+    for (const auto& container : pod->containers()) container->Interrupt();
+  }
   for (const auto& pod : Pods()) pod->Disconnect();
   executor.Stop();
   // A pod and its containers hold each other.

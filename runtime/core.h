@@ -11,6 +11,7 @@
 
 #include "base/executor.h"
 #include "monitor/client.h"
+#include "runtime/erasures.h"
 #include "runtime/oci/spec.h"
 #include "runtime/operations.h"
 #include "runtime/runtime.h"
@@ -33,7 +34,10 @@ struct Core {
   Timers timers;
   base::Executor executor;
   Operations operations;
-  std::unique_ptr<monitor::Hub> hub;
+  Erasures erasures;
+  std::shared_ptr<monitor::Hub> hub;
+  std::atomic<bool> stopping{false};           // berthd goes: nothing long is begun or waited for any more
+  std::atomic<int> recovering{0};              // pods that recovery has not done yet
   std::atomic<bool> network_retry_due{false};  // RetryOrphanedNetworksLater's
 
   std::shared_ptr<Pod> FindPod(const std::string& id);  // nullptr when unknown

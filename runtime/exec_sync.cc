@@ -4,6 +4,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
@@ -61,7 +63,7 @@ class Exec {
  public:
   Exec(Container& container, std::string id) : container_(container), id_(std::move(id)) {}
 
-  absl::Status Begin(const std::vector<std::string>& command) {
+  absl::Status Begin(const std::vector<std::string>& command, base::Deadline deadline, const Caller& caller) {
     BERTH_ASSIGN_OR_RETURN(const nlohmann::json spec, ReadBundle(container_));
     const nlohmann::json process = oci::BuildExecProcess(spec, command, /*tty=*/false);
     std::string text;
@@ -75,7 +77,7 @@ class Exec {
     const absl::Cleanup erase = [&] { ::unlink(file.c_str()); };
     BERTH_ASSIGN_OR_RETURN(out_, MakeStream(&result_.out));
     BERTH_ASSIGN_OR_RETURN(err_, MakeStream(&result_.err));
-    BERTH_ASSIGN_OR_RETURN(monitor_, container_.pod()->Monitor(base::Deadline::After(kBeginNs)));
+    BERTH_ASSIGN_OR_RETURN(monitor_, container_.pod()->Monitor(deadline));
     container_.pod()->ExpectExec(id_);
     if (container_.pod()->ExecEventFd(id_) < 0) {
       container_.pod()->ForgetExec(id_);
@@ -84,12 +86,12 @@ class Exec {
     BERTH_FAULT_POINT("runtime.exec");
     const monitor::ExecRequest request{container_.id(), id_, file, /*tty=*/false, /*has_stdin=*/false};
     auto begun =
-        monitor_->Exec(request, {out_.write.get(), err_.write.get()}, base::Deadline::After(kBeginNs));
+        monitor_->Exec(request, {out_.write.get(), err_.write.get()}, deadline, caller.cancellation);
     out_.write.Reset();
     err_.write.Reset();
     if (!begun.ok()) {
       container_.pod()->ForgetExec(id_);
-      if (absl::IsDeadlineExceeded(begun.status()))
+      if (absl::IsDeadlineExceeded(begun.status()) || absl::IsCancelled(begun.status()))
         (void)monitor_->ExecKill(id_, base::Deadline::After(kKillNs));
       return FromMonitor(begun.status());
     }
@@ -163,7 +165,14 @@ absl::StatusOr<ExecResult> ExecSync(Core&, Container& container, const std::vect
   const base::Deadline deadline =
       timeout_s == 0 ? base::Deadline::Never() : base::Deadline::After(timeout_s * base::kSecondNs);
   Exec exec(container, base::NewId());
-  if (auto begun = exec.Begin(command); !begun.ok()) {
+  // A timeout of the request counts from here, also for what the OCI runtime needs to begin.
+  const base::Deadline begin_by = std::min(deadline, base::Deadline::After(kBeginNs),
+                                           [](const auto& a, const auto& b) { return a.at_ns() < b.at_ns(); });
+  if (auto begun = exec.Begin(command, begin_by, caller); !begun.ok()) {
+    if (deadline.Passed() && absl::IsDeadlineExceeded(begun)) {
+      return absl::DeadlineExceededError(absl::StrCat("command '", command.front(), "' was not begun within ",
+                                                      timeout_s, " s: ", begun.message()));
+    }
     if (container.state() != ContainerState::kRunning)
       return absl::FailedPreconditionError(
           absl::StrCat("container '", container.id(), "' is not running any more"));

@@ -21,11 +21,18 @@ absl::StatusOr<std::string> RunPod(Core& core, const PodConfig& config, const st
                                    const Caller& caller);
 
 // pod_stop.cc. StopPod: NOTREADY, containers ended, network given back, monitor gone; the record stays.
-absl::Status StopPod(Core& core, Pod& pod);
-absl::Status RemovePod(Core& core, Pod& pod);
+// Both are joined by whoever asks the same, and go on when their caller left.
+absl::Status StopPod(Core& core, const std::shared_ptr<Pod>& pod, const Caller& caller);
+absl::Status RemovePod(Core& core, const std::shared_ptr<Pod>& pod, const Caller& caller);
 // Undoes what a failed or unclaimed RunPod made; afterwards the same metadata can be used again. What cannot
 // be undone now (CNI DEL) keeps its own record and is tried again.
+// What else is left is shown, NOTREADY, and removed later.
 void DiscardPod(Core& core, Pod& pod);
+// What an earlier berthd began, a reboot makes necessary, or could not be undone at once: now, and again with
+// growing gaps until it succeeds. Nobody waits for it.
+enum class Finish { kStop, kRemove };
+void FinishPod(Core& core, const std::shared_ptr<Pod>& pod, Finish how, std::int64_t gap_ns);
+void FinishPodLater(Core& core, const std::shared_ptr<Pod>& pod, Finish how, std::int64_t gap_ns);
 
 // pod_network.cc
 absl::Status AttachNetwork(Core& core, Pod& pod, Progress& progress);
@@ -46,23 +53,37 @@ absl::StatusOr<std::string> CreateContainer(Core& core, const std::shared_ptr<Po
 // Files, rootfs and record of a container whose processes are gone.
 absl::Status DiscardContainer(Core& core, Container& container);
 
-// container_start.cc
-absl::Status StartContainer(Core& core, Container& container);
+// container_start.cc. Joined; goes on when its caller left.
+absl::Status StartContainer(Core& core, const std::shared_ptr<Container>& container, const Caller& caller);
 
-// container_stop.cc. `cause` is told in the message: "stop", "remove", "pod stop".
-absl::Status StopContainer(Core& core, Container& container, std::int64_t grace_s, const std::string& cause);
-absl::Status RemoveContainer(Core& core, Container& container);
+// container_stop.cc. `cause` is told in the message: "stop", "remove", "pod stop". Joined by later stops, of
+// whose graces the earliest end counts; goes on when its caller left.
+absl::Status StopContainer(Core& core, const std::shared_ptr<Container>& container, std::int64_t grace_s,
+                           const std::string& cause, const Caller& caller);
+absl::Status RemoveContainer(Core& core, const std::shared_ptr<Container>& container, const Caller& caller);
+// The work of both, for those that are at work already. The first kills at once.
+absl::Status KillContainerNow(Core& core, Container& container, const std::string& cause, Progress& progress);
+absl::Status RemoveContainerNow(Core& core, Container& container, Progress& progress);
 
 // container_update.cc
-absl::Status UpdateContainerResources(Core& core, Container& container, const cgroupfs::Resources& resources);
+absl::Status UpdateContainerResources(Core& core, Container& container, const cgroupfs::Resources& change);
 absl::Status ReopenLog(Core& core, Container& container);
 
 // exec_sync.cc
 absl::StatusOr<ExecResult> ExecSync(Core& core, Container& container, const std::vector<std::string>& command,
                                     std::int64_t timeout_s, const Caller& caller);
 
-// recovery.cc. Reads the records and brings each pod to what the host says, in parallel.
-absl::Status Recover(Core& core);
+// recovery_load.cc. Reads the records and what lies on the disk beside them, and shows what they say: nothing
+// here waits for a process, a plugin or a monitor. Then recovery.cc brings each pod to what the host says, in
+// the background, many at once.
+absl::Status LoadRecords(Core& core);
+void StartRecovery(Core& core);
+// Returns when the pod is recovered; DEADLINE_EXCEEDED with the stage when the caller leaves first.
+absl::Status AwaitRecovery(Core& core, const std::string& pod_id, const Caller& caller);
+// The same for whichever pod holds this name: it may be one that is half made, and goes.
+absl::Status AwaitRecoveryOfName(Core& core, const PodMetadata& metadata, const Caller& caller);
+// The same for CNI's garbage collection: an attachment that is made meanwhile would look like garbage.
+absl::Status AwaitNetworkCollection(Core& core, const Caller& caller);
 // A start that nobody waits for any more: looks each second what became of it, until that is known.
 void FollowStart(Core& core, const std::shared_ptr<Container>& container);
 

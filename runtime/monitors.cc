@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@ namespace berth::runtime {
 namespace {
 
 constexpr std::int64_t kQuickNs = 10 * base::kSecondNs;
+constexpr std::int64_t kReapNs = base::kSecondNs;
 constexpr int kMonitorOomScore = -999;  // best effort: without CAP_SYS_RESOURCE it stays what it was
 
 std::string Under(const std::string& root, const std::string& path) {
@@ -91,11 +93,62 @@ absl::Status FromMonitor(const absl::Status& status) {
                                   : status;
 }
 
+namespace {
+
+// The exit status of a process whose parent is not us and perhaps nobody: from the pidfd (Linux 6.15, once it
+// was reaped), else from /proc while it is a zombie.
+std::optional<base::ExitStatus> AskKernel(const Container& container, const base::ProcessIdentity& init) {
+  if (const int pidfd = container.init_pidfd(); pidfd >= 0) {
+    if (!WaitGone(pidfd, kReapNs)) return std::nullopt;
+    if (const auto status = base::PidfdExitStatus(pidfd); status.ok()) return *status;
+  }
+  const auto status = base::ZombieExitStatus(init);
+  return status.ok() ? std::optional(*status) : std::nullopt;
+}
+
+std::string Brief(pid_t pid) {
+  const auto stat = base::ReadFile(absl::StrCat("/proc/", pid, "/stat"));
+  if (!stat.ok()) return absl::StrCat("pid ", pid);
+  const auto open = stat->find('('), close = stat->rfind(')');
+  if (open == std::string::npos || close == std::string::npos || close + 2 >= stat->size())
+    return absl::StrCat("pid ", pid);
+  std::string text = absl::StrCat("pid ", pid, " (", stat->substr(open + 1, close - open - 1), ") in state ",
+                                  stat->substr(close + 2, 1));
+  // Where in the kernel it sleeps; "0" where that is not told.
+  if (const auto where = base::ReadFile(absl::StrCat("/proc/", pid, "/wchan"));
+      where.ok() && !where->empty() && *where != "0")
+    absl::StrAppend(&text, " at ", *where);
+  return text;
+}
+
+char StateOf(pid_t pid) {
+  const auto stat = base::ReadFile(absl::StrCat("/proc/", pid, "/stat"));
+  const auto close = stat.ok() ? stat->rfind(')') : std::string::npos;
+  return close == std::string::npos || close + 2 >= stat->size() ? '?' : (*stat)[close + 2];
+}
+
+}  // namespace
+
+bool WaitGone(int pidfd, std::int64_t ns) {
+  pollfd fd{pidfd, POLLIN, 0};
+  const base::Deadline deadline = base::Deadline::After(ns);
+  while (::poll(&fd, 1, deadline.PollMs()) < 0 && errno == EINTR) {
+  }
+  return base::PidfdExited(pidfd);
+}
+
+bool MonitorGone(const Core& core, const Pod& pod) {
+  constexpr std::int64_t kDyingNs = 300 * base::kMillisecondNs;
+  const auto identity = FindMonitor(core, pod);
+  if (!identity) return true;
+  const auto process = base::OpenProcess(*identity);
+  return !process.ok() || WaitGone(process->get(), kDyingNs);
+}
+
 void EndLostContainer(Core& core, Container& container) {
   const ContainerRecord now = container.record();
   if (container.ReadEnd()) return;
-  bool by_itself = false;
-  if (const int pidfd = container.init_pidfd(); pidfd >= 0) by_itself = base::PidfdExited(pidfd);
+  const bool by_itself = container.init_pidfd() >= 0 && base::PidfdExited(container.init_pidfd());
   if (auto cgroup = core.options.cgroups->At(now.status.cgroup); cgroup.ok()) {
     BERTH_FAULT_POINT("runtime.lost_kill");
     const auto killed = (*cgroup)->KillAll(base::Deadline::After(kQuickNs));
@@ -107,11 +160,66 @@ void EndLostContainer(Core& core, Container& container) {
                        {{"path", now.status.cgroup}, {"error", removed.error().Message()}});
   }
   Container::LostEnd lost;
-  lost.message = by_itself ? "monitor lost"
-                           : "monitor lost; the container was killed, since nobody could have told its end";
-  lost.ask_kernel = by_itself;
+  lost.message =
+      by_itself ? "monitor lost" : "monitor lost; the container was killed, since nobody could have told its end";
+  // It may have ended by itself between the monitor's death and our kill.
+  if (const auto status = AskKernel(container, now.init);
+      status && (by_itself || !status->signaled || status->code != SIGKILL)) {
+    lost.status = status;
+    lost.message = "monitor lost; exit status from the kernel";
+  }
   container.EndWithoutMonitor(lost);
   UpdatePodLimits(*container.pod());
+}
+
+std::vector<pid_t> ProcessesOf(const Core& core, const std::string& path) {
+  const auto cgroup = core.options.cgroups->At(path);
+  if (!cgroup.ok()) return {};
+  const auto pids = (*cgroup)->Processes();
+  if (!pids.ok()) return {};
+  std::vector<pid_t> living;
+  for (const pid_t pid : *pids) {
+    const char state = StateOf(pid);
+    if (state != 'Z' && state != 'X' && state != '?') living.push_back(pid);
+  }
+  return living;
+}
+
+std::string DescribeLeft(const Core& core, const Pod& pod, const std::string& cgroup) {
+  constexpr std::size_t kMost = 5;
+  const std::vector<pid_t> pids = ProcessesOf(core, cgroup);
+  if (pids.empty()) {
+    const auto monitor = FindMonitor(core, pod);
+    return monitor ? absl::StrCat("the pod's monitor, which has not told its end: ", Brief(monitor->pid))
+                   : "its end to be told";
+  }
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < pids.size() && i < kMost; ++i) lines.push_back(Brief(pids[i]));
+  if (pids.size() > kMost) lines.push_back(absl::StrCat(pids.size() - kMost, " more"));
+  return absl::StrJoin(lines, ", ");
+}
+
+bool NudgeMonitor(Pod& pod, const base::ProcessIdentity& monitor, base::Deadline patience) {
+  const auto process = base::OpenProcess(monitor);
+  if (!process.ok()) return true;
+  const char state = StateOf(monitor.pid);
+  if (state == 'T' || state == 't') {
+    base::LogWarning("a pod's monitor is stopped and somebody waits for it; continuing it",
+                     {{"pod", pod.id()}, {"monitor", monitor.pid}});
+    BERTH_FAULT_POINT("runtime.monitor_continue");
+    (void)base::PidfdSignal(process->get(), SIGCONT);
+    return false;
+  }
+  if (!patience.Passed() || state == 'D') return false;
+  const auto client = pod.ConnectedMonitor();
+  if (client != nullptr && client->List(base::Deadline::After(base::kSecondNs)).ok()) return false;  // it is well
+  base::LogError("a pod's monitor does not answer and is ended; its containers end with it",
+                 {{"pod", pod.id()}, {"monitor", monitor.pid}});
+  BERTH_FAULT_POINT("runtime.silent_monitor_kill");
+  (void)base::PidfdSignal(process->get(), SIGKILL);
+  if (!WaitGone(process->get(), kQuickNs)) return false;
+  pod.MonitorLost();
+  return true;
 }
 
 }  // namespace berth::runtime

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 
 namespace berth::runtime {
 namespace {
@@ -17,14 +18,21 @@ std::string Seconds(std::int64_t ns) { return absl::StrCat(ns / base::kSecondNs,
 void Progress::Enter(std::string stage) {
   const std::lock_guard lock(mutex_);
   stage_ = std::move(stage);
+  waits_for_.clear();
   since_ns_ = base::MonotonicNs();
+}
+
+void Progress::WaitsFor(std::string what) {
+  const std::lock_guard lock(mutex_);
+  waits_for_ = std::move(what);
 }
 
 std::string Progress::Describe() const {
   const std::lock_guard lock(mutex_);
   const std::int64_t now = base::MonotonicNs();
   return absl::StrCat(what_, ": ", Seconds(now - begun_ns_), ", of these ", Seconds(now - since_ns_),
-                      " in stage '", stage_, "'");
+                      " in stage '", stage_, "'",
+                      waits_for_.empty() ? "" : absl::StrCat(" (waits for ", waits_for_, ")"));
 }
 
 Operations::Operations(base::Executor& executor, Timers& timers, std::int64_t unclaimed_life_ns)
@@ -37,13 +45,67 @@ absl::StatusOr<std::string> Operations::Run(const std::string& key, Operation op
   std::shared_ptr<Running> running = slot;
   if (running == nullptr) {
     running = slot = std::make_shared<Running>(std::move(operation));
-    const bool accepted = executor_.Submit(
+    const absl::Status accepted = executor_.TrySubmit(
         [this, key, running] { Finish(key, running, running->operation.work(running->progress)); });
-    if (!accepted) {
+    if (!accepted.ok()) {
       table_.erase(key);
-      return absl::UnavailableError("shutting down");
+      return accepted;
     }
   }
+  return Join(key, running, caller, lock);
+}
+
+absl::Status Operations::Do(const std::string& key, std::string what,
+                            std::function<absl::Status(Progress&)> work, const Caller& caller) {
+  Operation operation;
+  operation.what = std::move(what);
+  operation.work = [work = std::move(work)](Progress& progress) -> absl::StatusOr<std::string> {
+    BERTH_RETURN_IF_ERROR(work(progress));
+    return std::string();
+  };
+  return Run(key, std::move(operation), caller).status();
+}
+
+void Operations::Announce(const std::string& key, std::string what,
+                          std::function<absl::Status(Progress&)> work) {
+  Operation operation;
+  operation.what = std::move(what);
+  operation.work = [work = std::move(work)](Progress& progress) -> absl::StatusOr<std::string> {
+    BERTH_RETURN_IF_ERROR(work(progress));
+    return std::string();
+  };
+  const std::lock_guard lock(mutex_);
+  table_[key] = std::make_shared<Running>(std::move(operation));
+}
+
+void Operations::Begin(const std::string& key, std::function<void()> done) {
+  const std::lock_guard lock(mutex_);
+  const auto entry = table_.find(key);
+  if (entry == table_.end()) return;
+  executor_.Submit([this, key, running = entry->second, done = std::move(done)] {
+    Finish(key, running, running->operation.work(running->progress));
+    if (done) done();
+  });
+}
+
+absl::Status Operations::Wait(const std::string& key, const Caller& caller) {
+  std::unique_lock lock(mutex_);
+  const auto entry = table_.find(key);
+  if (entry == table_.end() || entry->second->done) return absl::OkStatus();
+  const std::shared_ptr<Running> running = entry->second;
+  const absl::Status ended = Join(key, running, caller, lock).status();
+  lock.lock();
+  return running->done ? absl::OkStatus() : ended;
+}
+
+void Operations::Close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  changed_.notify_all();
+}
+
+absl::StatusOr<std::string> Operations::Join(const std::string& key, const std::shared_ptr<Running>& running,
+                                             const Caller& caller, std::unique_lock<std::mutex>& lock) {
   ++running->waiters;
   int handle = 0;
   if (caller.cancellation != nullptr) {
@@ -58,7 +120,7 @@ absl::StatusOr<std::string> Operations::Run(const std::string& key, Operation op
   const auto deadline_near = [&] {
     return !caller.deadline.never() && base::MonotonicNs() >= caller.deadline.at_ns() - kReplyMarginNs;
   };
-  while (!running->done && !left() && !deadline_near()) {
+  while (!running->done && !closed_ && !left() && !deadline_near()) {
     if (caller.deadline.never()) {
       changed_.wait(lock);
     } else {
@@ -74,7 +136,7 @@ absl::StatusOr<std::string> Operations::Run(const std::string& key, Operation op
     if (entry != table_.end() && entry->second == running) {
       if (!result.ok() || !left()) {
         table_.erase(entry);
-        if (result.ok()) running->operation.claim(*result);
+        if (result.ok() && running->operation.claim) running->operation.claim(*result);
       } else {
         // Done at the moment its caller left: nobody has the id.
         if (running->waiters == 0)
@@ -84,7 +146,10 @@ absl::StatusOr<std::string> Operations::Run(const std::string& key, Operation op
     }
   } else {
     const std::string text = absl::StrCat(running->progress.Describe(), "; it goes on, a retry joins it");
-    result = left() ? absl::CancelledError(text) : absl::DeadlineExceededError(text);
+    result = closed_  ? absl::UnavailableError(absl::StrCat(running->progress.Describe(),
+                                                            "; berthd is stopping, the next one takes it up"))
+             : left() ? absl::CancelledError(text)
+                      : absl::DeadlineExceededError(text);
   }
   lock.unlock();
   if (handle != 0) caller.cancellation->Unsubscribe(handle);
@@ -96,7 +161,7 @@ void Operations::Finish(const std::string& key, const std::shared_ptr<Running>& 
   const std::lock_guard lock(mutex_);
   running->result = std::move(result);
   running->done = true;
-  if (!running->result.ok()) {
+  if (!running->result.ok() || !running->operation.roll_back) {
     // Nothing was made: the next attempt starts anew.
     const auto entry = table_.find(key);
     if (entry != table_.end() && entry->second == running) table_.erase(entry);
@@ -123,7 +188,7 @@ void Operations::RollBackUnclaimed(const std::function<bool(const std::string& k
     const std::lock_guard lock(mutex_);
     for (auto entry = table_.begin(); entry != table_.end();) {
       const auto& running = entry->second;
-      if (running->done && running->waiters == 0 && wanted(entry->first)) {
+      if (running->done && running->waiters == 0 && running->operation.roll_back && wanted(entry->first)) {
         unclaimed.push_back(running);
         entry = table_.erase(entry);
       } else {

@@ -38,10 +38,22 @@ bool Pod::ready() const {
   return record_.stage == PodStage::kReady && record_.status.state == PodState::kReady;
 }
 
+absl::Status Pod::BecomeReady() {
+  std::string lost;
+  const absl::Status saved = Change([&](PodRecord& record) {
+    lost = holder_lost_;
+    if (!lost.empty()) return;
+    record.stage = PodStage::kReady;
+    record.status.state = PodState::kReady;
+  });
+  return lost.empty() ? saved : absl::FailedPreconditionError(lost);
+}
+
 absl::Status Pod::Change(const std::function<void(PodRecord&)>& change) {
   {
     const std::lock_guard lock(mutex_);
     change(record_);
+    if (record_.stub) return absl::OkStatus();
   }
   const absl::Status saved = core_.options.store->Write(
       [this](store::Transaction& transaction) { return transaction.UpdatePod(id_, Encode(record())); });
@@ -49,6 +61,11 @@ absl::Status Pod::Change(const std::function<void(PodRecord&)>& change) {
   if (absl::IsNotFound(saved))
     return absl::AbortedError(absl::StrCat("pod '", id_, "' was removed meanwhile"));
   return saved;
+}
+
+void Pod::Intend(const std::function<void(PodRecord&)>& change) {
+  if (const auto saved = Change(change); !saved.ok())
+    base::LogError("could not save how far a pod is; going on", {{"pod", id_}, {"error", saved}});
 }
 
 void Pod::Show() {
@@ -82,7 +99,7 @@ void Pod::Erase(const std::string& container_id) {
 absl::Status Pod::Launch(base::Deadline deadline) {
   BERTH_ASSIGN_OR_RETURN(auto options, MonitorLaunchOptions(core_, *this));
   BERTH_FAULT_POINT("runtime.monitor_launch");
-  auto launched = monitor::Launch(options, deadline);
+  auto launched = core_.hub->Launch(options, deadline);
   if (!launched.ok()) return base::Annotate(launched.status(), "start the monitor");
   BERTH_FAULT_POINT("runtime.monitor_launched");
   BERTH_RETURN_IF_ERROR(Change([&](PodRecord& record) { record.monitor = *launched; }));
@@ -129,7 +146,7 @@ absl::StatusOr<std::shared_ptr<monitor::Client>> Pod::Monitor(base::Deadline dea
   const auto turn = connecting_.Begin("connect", deadline);
   if (!turn.ok()) return base::WithCode(absl::StatusCode::kUnavailable, turn.status());
   absl::Status connected = Connect(deadline);
-  if (!connected.ok() && ready() && !FindMonitor(core_, *this)) {
+  if (!connected.ok() && ready() && MonitorGone(core_, *this)) {
     MonitorLost();  // first: the new one knows nothing of the old one's containers
     connected = Launch(deadline);
   }
@@ -174,15 +191,7 @@ monitor::ClientEvents Pod::Events(std::uint64_t connection) {
   };
   events.holder_exited = [self, core](const std::string& how) {
     core->executor.Submit([self, how] {
-      const auto pod = self.lock();
-      if (pod == nullptr || !pod->ready()) return;
-      const std::string message = absl::StrCat("the process that holds the pod's PID namespace ended: ", how);
-      base::LogError("pod is not ready any more", {{"pod", pod->id()}, {"why", message}});
-      (void)pod->Change([&](PodRecord& record) {
-        record.status.state = PodState::kNotReady;
-        record.status.message = message;
-      });
-      pod->Show();
+      if (const auto pod = self.lock(); pod != nullptr) pod->HolderLost(how);
     });
   };
   events.log_dropped = [](const std::string& container_id, std::uint64_t bytes) {
@@ -195,6 +204,21 @@ monitor::ClientEvents Pod::Events(std::uint64_t connection) {
     });
   };
   return events;
+}
+
+void Pod::HolderLost(const std::string& how) {
+  const std::string message = absl::StrCat("the process that holds the pod's PID namespace ended: ", how);
+  {
+    const std::lock_guard lock(mutex_);
+    holder_lost_ = message;  // one that is being made never becomes READY
+    if (record_.stage != PodStage::kReady || record_.status.state != PodState::kReady) return;
+  }
+  base::LogError("a pod is not ready any more", {{"pod", id_}, {"why", message}});
+  Intend([&](PodRecord& record) {
+    record.status.state = PodState::kNotReady;
+    record.status.message = message;
+  });
+  Show();
 }
 
 void Pod::OnDisconnected(std::uint64_t connection) {
@@ -227,7 +251,7 @@ void Pod::Reacquire(std::int64_t gap_ns) {
     const auto turn = connecting_.Begin("connect", deadline);
     if (!turn.ok()) return AskAgain(gap_ns);
     if (const auto connected = Connect(deadline); !connected.ok()) {
-      if (!FindMonitor(core_, *this)) return MonitorLost();
+      if (MonitorGone(core_, *this)) return MonitorLost();
       base::LogWarning("a pod's monitor lives and does not answer; asking again",
                        {{"pod", id_}, {"error", connected}});
       return AskAgain(gap_ns);
@@ -257,11 +281,10 @@ void Pod::MonitorLost() {
   }
   const PodRecord now = record();
   if (now.stage != PodStage::kReady || !now.holder || base::OpenProcess(*now.holder).ok()) return;
-  const auto saved = Change([](PodRecord& record) {
+  Intend([](PodRecord& record) {
     record.status.state = PodState::kNotReady;
     record.status.message = "the process that held the pod's PID namespace is gone";
   });
-  if (!saved.ok()) base::LogError("could not save that a pod is not ready", {{"pod", id_}, {"error", saved}});
   Show();
 }
 

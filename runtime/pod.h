@@ -34,8 +34,13 @@ class Pod : public std::enable_shared_from_this<Pod> {
   PodRecord record() const;
   std::shared_ptr<const PodStatus> status() const;
   bool ready() const;
+  // READY, unless what it needs went away while it was being made (FAILED_PRECONDITION with what).
+  absl::Status BecomeReady();
   // Changes the record in memory, then in the database. Not shown yet: Show() does.
   absl::Status Change(const std::function<void(PodRecord&)>& change);
+  // The same for what takes the pod down: a disk that is full keeps nothing from being stopped and removed. What
+  // cannot be saved is told in the log and holds in memory; after a crash the host itself says how far it was.
+  void Intend(const std::function<void(PodRecord&)>& change);
   void Show();  // puts the status where List and Status see it; nothing once it was hidden
   void Hide();  // it is removed: nobody sees it again, however late a Show comes
 
@@ -56,6 +61,9 @@ class Pod : public std::enable_shared_from_this<Pod> {
   void Reacquire(std::int64_t gap_ns);
   void AskAgain(std::int64_t gap_ns);  // Reacquire after a gap
 
+  // The monitor is dead: ends its containers with what is known of them.
+  void MonitorLost();
+
   // One change of the pod cgroup's limits at a time: what is summed up first must not be written last.
   Activity& limits() { return limits_; }
 
@@ -71,10 +79,10 @@ class Pod : public std::enable_shared_from_this<Pod> {
  private:
   monitor::ClientEvents Events(std::uint64_t connection);
   void OnDisconnected(std::uint64_t connection);
+  void HolderLost(const std::string& how);
   // With the turn in connecting_:
   absl::Status Connect(base::Deadline deadline);
   absl::Status Launch(base::Deadline deadline);
-  void MonitorLost();
 
   struct ExecWait {
     base::UniqueFd event;  // eventfd: written once when it ended
@@ -96,6 +104,7 @@ class Pod : public std::enable_shared_from_this<Pod> {
   bool connection_ended_ = false;
   std::map<std::string, std::shared_ptr<ExecWait>> execs_;
   bool disconnecting_ = false;
+  std::string holder_lost_;  // how, once it is
   // Held while a status is read and put: an older one must not come after a newer one. Taken before mutex_.
   std::mutex showing_;
   bool hidden_ = false;

@@ -16,6 +16,7 @@ namespace {
 constexpr std::int64_t kAddNs = 90 * base::kSecondNs;
 constexpr std::int64_t kGcNs = 10 * base::kSecondNs;  // nobody is served meanwhile
 constexpr std::int64_t kDelNs = 60 * base::kSecondNs;
+constexpr std::int64_t kAgainNs = 5 * base::kSecondNs;
 constexpr std::int64_t kLongestGapNs = 60 * base::kSecondNs;
 
 const char* Name(Protocol protocol) {
@@ -68,6 +69,8 @@ absl::Status Store(Core& core, const std::string& pod_id, const network::Attachm
 absl::Status AttachNetwork(Core& core, Pod& pod, Progress& progress) {
   const PodStatus status = pod.record().status;
   if (status.config.namespaces.network == NamespaceMode::kNode) return absl::OkStatus();
+  progress.Enter("wait for CNI GC");
+  BERTH_RETURN_IF_ERROR(AwaitNetworkCollection(core, Caller{}));
   BERTH_ASSIGN_OR_RETURN(network::Attachment attachment, core.options.network->Prepare(Describe(status)));
   BERTH_RETURN_IF_ERROR(Store(core, status.id, attachment));
   progress.Enter("network ADD");
@@ -79,17 +82,22 @@ absl::Status AttachNetwork(Core& core, Pod& pod, Progress& progress) {
 }
 
 absl::Status DetachNetwork(Core& core, const std::string& pod_id) {
-  BERTH_ASSIGN_OR_RETURN(const auto rows, core.options.store->Networks());
-  const auto row =
-      std::find_if(rows.begin(), rows.end(), [&](const auto& each) { return each.pod_id == pod_id; });
-  if (row == rows.end()) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(const auto row, core.options.store->Network(pod_id));
+  if (!row) return absl::OkStatus();
   BERTH_ASSIGN_OR_RETURN(const auto attachment, network::AttachmentFromJson(row->record));
   BERTH_FAULT_POINT("runtime.network_del");
   BERTH_RETURN_IF_ERROR(base::Annotate(core.options.network->Del(attachment, base::Deadline::After(kDelNs)),
                                        "give the pod's network back"));
   BERTH_FAULT_POINT("runtime.network_deleted");
-  return core.options.store->Write(
+  const auto erased = core.options.store->Write(
       [&](store::Transaction& transaction) { return transaction.DeleteNetwork(pod_id); });
+  if (!erased.ok()) {
+    // The network is given back; DEL once more, when there is room for the record's end, does no harm.
+    base::LogError("could not delete the record of a pod's network; it is tried again",
+                   {{"pod", pod_id}, {"error", erased}});
+    RetryOrphanedNetworksLater(core, kAgainNs);
+  }
+  return absl::OkStatus();
 }
 
 void CollectNetworkGarbage(Core& core) {

@@ -138,10 +138,7 @@ absl::Status Build(Core& core, Pod& pod, Progress& progress) {
   BERTH_RETURN_IF_ERROR(StartHolder(core, pod));
   progress.Enter("record");
   BERTH_FAULT_POINT("runtime.pod_ready");
-  BERTH_RETURN_IF_ERROR(pod.Change([](PodRecord& record) {
-    record.stage = PodStage::kReady;
-    record.status.state = PodState::kReady;
-  }));
+  BERTH_RETURN_IF_ERROR(pod.BecomeReady());
   Describe(core.options, pod.record());
   return absl::OkStatus();
 }
@@ -160,10 +157,15 @@ absl::StatusOr<std::string> Make(Core& core, const PodConfig& config, const oci:
     record.status.network_namespace = PodPlaces(core.options, record.status.id).pins + "/net";
   }
   progress.Enter("record");
-  const auto inserted = core.options.store->Write([&](store::Transaction& transaction) {
-    return transaction.InsertPod(
-        {record.status.id, PodNameKey(config.metadata), record.status.created_at, Encode(record)});
-  });
+  const auto insert = [&] {
+    return core.options.store->Write([&](store::Transaction& transaction) {
+      return transaction.InsertPod(
+          {record.status.id, PodNameKey(config.metadata), record.status.created_at, Encode(record)});
+    });
+  };
+  absl::Status inserted = insert();
+  // The name may be that of one which is gone but for its row.
+  if (absl::IsAlreadyExists(inserted) && core.erasures.Flush()) inserted = insert();
   if (!inserted.ok()) return inserted;
   BERTH_FAULT_POINT("runtime.pod_recorded");
   const auto pod = std::make_shared<Pod>(core, record);
@@ -190,6 +192,7 @@ absl::StatusOr<std::string> RunPod(Core& core, const PodConfig& config, const st
   if (auto cgroup = core.options.cgroups->At(path); !cgroup.ok())
     return base::WithCode(absl::StatusCode::kInvalidArgument, base::ToStatus(cgroup.error()));
   BERTH_ASSIGN_OR_RETURN(const oci::Handler* handler, FindHandler(core, handler_name));
+  BERTH_RETURN_IF_ERROR(AwaitRecoveryOfName(core, config.metadata, caller));
   Operation operation;
   operation.what = absl::StrCat("creating pod '", config.metadata.name_space, "/", config.metadata.name, "'");
   operation.work = [&core, config, handler, handler_name](Progress& progress) {

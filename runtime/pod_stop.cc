@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <poll.h>
-
+#include <algorithm>
 #include <csignal>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
 #include "base/files.h"
+#include "base/ids.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "runtime/bundle.h"
 #include "runtime/managers.h"
 #include "runtime/monitors.h"
+#include "runtime/parallel.h"
 #include "runtime/pod_cgroup.h"
 #include "runtime/pod_files.h"
 
@@ -19,23 +20,22 @@ namespace {
 
 // Below kubelet's two minutes, so that the error with its reason arrives.
 constexpr std::int64_t kWaitNs = 100 * base::kSecondNs;
-constexpr std::int64_t kQuickNs = 10 * base::kSecondNs;
+constexpr std::int64_t kQuickNs = 5 * base::kSecondNs;
 constexpr std::int64_t kFirstGapNs = base::kSecondNs;
+constexpr std::int64_t kLongestGapNs = 60 * base::kSecondNs;
 
-absl::Status StopContainers(Core& core, Pod& pod) {
+absl::Status StopContainers(Core& core, Pod& pod, Progress& progress) {
+  progress.Enter("containers");
   // At the same time: each may need its time to die.
-  std::vector<std::thread> threads;
   std::mutex mutex;
   absl::Status failed;
-  for (const auto& container : pod.containers()) {
-    threads.emplace_back([&, container] {
-      const auto stopped = StopContainer(core, *container, 0, "pod stop");
-      if (stopped.ok()) return;
-      const std::lock_guard lock(mutex);
-      failed = base::Annotate(stopped, absl::StrCat("container ", container->id()));
-    });
-  }
-  for (auto& thread : threads) thread.join();
+  ForEachAtOnce(pod.containers(), [&](const std::shared_ptr<Container>& container) {
+    Progress own("stopping a container");
+    const auto stopped = KillContainerNow(core, *container, "pod stop", own);
+    if (stopped.ok()) return;
+    const std::lock_guard lock(mutex);
+    failed = base::Annotate(stopped, absl::StrCat("container ", container->id()));
+  });
   return failed;
 }
 
@@ -44,22 +44,14 @@ absl::Status GiveNetworkBack(Core& core, const Pod& pod) {
   return DetachNetwork(core, pod.id());
 }
 
-bool WaitGone(int pidfd, std::int64_t ns) {
-  pollfd fd{pidfd, POLLIN, 0};
-  const base::Deadline deadline = base::Deadline::After(ns);
-  while (::poll(&fd, 1, deadline.PollMs()) < 0 && errno == EINTR) {
-  }
-  return base::PidfdExited(pidfd);
-}
-
 // Its containers have ended: nothing is lost with it.
 absl::Status EndMonitor(Pod& pod, const base::ProcessIdentity& identity) {
   const auto process = base::OpenProcess(identity);
   if (!process.ok()) return absl::OkStatus();
   if (pod.ConnectedMonitor() != nullptr || pod.ConnectMonitor(base::Deadline::After(kQuickNs)).ok()) {
-    const auto sent_home = pod.ConnectedMonitor() == nullptr
-                               ? absl::UnavailableError("disconnected")
-                               : pod.ConnectedMonitor()->Shutdown(base::Deadline::After(kQuickNs));
+    const auto client = pod.ConnectedMonitor();
+    const auto sent_home = client == nullptr ? absl::UnavailableError("disconnected")
+                                             : client->Shutdown(base::Deadline::After(kQuickNs));
     if (sent_home.ok() && WaitGone(process->get(), kQuickNs)) return absl::OkStatus();
     base::LogWarning("monitor did not shut down; ending it", {{"pod", pod.id()}, {"error", sent_home}});
   }
@@ -85,6 +77,8 @@ absl::Status EndHelpers(Core& core, Pod& pod) {
 
 absl::Status FreePlaces(Pod& pod) {
   BERTH_FAULT_POINT("runtime.unpin");
+  for (const auto& container : pod.containers())
+    BERTH_RETURN_IF_ERROR(UnpinTarget(TargetPin(container->places())));
   BERTH_RETURN_IF_ERROR(monitor::Unpin(pod.places().pins));
   return UnmountShm(pod.places());
 }
@@ -95,83 +89,126 @@ absl::Status EraseFiles(Pod& pod) {
   return base::ToStatus(base::RemoveTree(pod.places().root));
 }
 
-absl::Status EraseRecord(Core& core, Pod& pod) {
+void EraseRecord(Core& core, Pod& pod) {
   BERTH_FAULT_POINT("runtime.pod_record_erase");
-  BERTH_RETURN_IF_ERROR(core.options.store->Write(
-      [&](store::Transaction& transaction) { return transaction.DeletePod(pod.id()); }));
+  core.erasures.Pod(pod.id());
   core.ErasePod(pod.id());
   pod.Hide();
-  return absl::OkStatus();
 }
 
-absl::Status StopHeld(Core& core, Pod& pod) {
+absl::Status StopHeld(Core& core, Pod& pod, Progress& progress) {
   const PodStage stage = pod.record().stage;
   if (stage == PodStage::kStopped || stage == PodStage::kRemoving) return absl::OkStatus();
   // NOTREADY before anything is taken down, and never READY again.
-  BERTH_RETURN_IF_ERROR(pod.Change([](PodRecord& record) {
+  pod.Intend([](PodRecord& record) {
     record.stage = PodStage::kStopping;
     record.status.state = PodState::kNotReady;
-  }));
+  });
   pod.Show();
   BERTH_FAULT_POINT("runtime.pod_stopping");
   core.operations.RollBackUnclaimed(
       [&](const std::string& key) { return key.rfind("container/" + pod.id() + "/", 0) == 0; });
-  BERTH_RETURN_IF_ERROR(StopContainers(core, pod));
+  BERTH_RETURN_IF_ERROR(StopContainers(core, pod, progress));
+  progress.Enter("network DEL");
   BERTH_RETURN_IF_ERROR(GiveNetworkBack(core, pod));
+  progress.Enter("monitor");
   BERTH_RETURN_IF_ERROR(EndHelpers(core, pod));
+  progress.Enter("namespaces");
   BERTH_RETURN_IF_ERROR(FreePlaces(pod));
   BERTH_FAULT_POINT("runtime.pod_stopped");
-  BERTH_RETURN_IF_ERROR(pod.Change([](PodRecord& record) { record.stage = PodStage::kStopped; }));
+  pod.Intend([](PodRecord& record) { record.stage = PodStage::kStopped; });
   base::LogInfo("pod stopped", {{"pod", pod.id()}});
+  return absl::OkStatus();
+}
+
+absl::Status StopNow(Core& core, Pod& pod, Progress& progress) {
+  progress.Enter("wait for what is under way");
+  auto activity = pod.activity().Begin("stop", base::Deadline::After(kWaitNs));
+  if (!activity.ok()) return activity.status();
+  if (core.FindPod(pod.id()) == nullptr) return absl::OkStatus();  // it was removed meanwhile
+  return StopHeld(core, pod, progress);
+}
+
+absl::Status RemoveNow(Core& core, Pod& pod, Progress& progress) {
+  progress.Enter("wait for what is under way");
+  auto activity = pod.activity().Begin("remove", base::Deadline::After(kWaitNs));
+  if (!activity.ok()) return activity.status();
+  if (core.FindPod(pod.id()) == nullptr) return absl::OkStatus();  // another remove was first
+  BERTH_RETURN_IF_ERROR(StopHeld(core, pod, progress));
+  pod.Intend([](PodRecord& record) { record.stage = PodStage::kRemoving; });
+  for (const auto& container : pod.containers()) {
+    progress.Enter(absl::StrCat("container ", base::ShortId(container->id())));
+    BERTH_RETURN_IF_ERROR(RemoveContainerNow(core, *container, progress));
+  }
+  progress.Enter("cgroup");
+  BERTH_RETURN_IF_ERROR(RemovePodCgroup(core, pod));
+  progress.Enter("files");
+  BERTH_RETURN_IF_ERROR(EraseFiles(pod));
+  EraseRecord(core, pod);
+  base::LogInfo("pod removed", {{"pod", pod.id()}});
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::Status StopPod(Core& core, Pod& pod) {
-  auto activity = pod.activity().Begin("stop", base::Deadline::After(kWaitNs));
-  if (!activity.ok()) return activity.status();
-  if (core.FindPod(pod.id()) == nullptr) return absl::OkStatus();  // it was removed meanwhile
-  return StopHeld(core, pod);
+absl::Status StopPod(Core& core, const std::shared_ptr<Pod>& pod, const Caller& caller) {
+  return core.operations.Do(
+      "stop/" + pod->id(), absl::StrCat("stopping pod '", pod->id(), "'"),
+      [&core, pod](Progress& progress) { return StopNow(core, *pod, progress); }, caller);
 }
 
-absl::Status RemovePod(Core& core, Pod& pod) {
-  auto activity = pod.activity().Begin("remove", base::Deadline::After(kWaitNs));
-  if (!activity.ok()) return activity.status();
-  if (core.FindPod(pod.id()) == nullptr) return absl::OkStatus();  // another remove was first
-  BERTH_RETURN_IF_ERROR(StopHeld(core, pod));
-  BERTH_RETURN_IF_ERROR(pod.Change([](PodRecord& record) { record.stage = PodStage::kRemoving; }));
-  for (const auto& container : pod.containers()) BERTH_RETURN_IF_ERROR(RemoveContainer(core, *container));
-  BERTH_RETURN_IF_ERROR(RemovePodCgroup(core, pod));
-  BERTH_RETURN_IF_ERROR(EraseFiles(pod));
-  BERTH_RETURN_IF_ERROR(EraseRecord(core, pod));
-  base::LogInfo("pod removed", {{"pod", pod.id()}});
-  return absl::OkStatus();
+absl::Status RemovePod(Core& core, const std::shared_ptr<Pod>& pod, const Caller& caller) {
+  return core.operations.Do(
+      "remove/" + pod->id(), absl::StrCat("removing pod '", pod->id(), "'"),
+      [&core, pod](Progress& progress) { return RemoveNow(core, *pod, progress); }, caller);
+}
+
+void FinishPod(Core& core, const std::shared_ptr<Pod>& pod, Finish how, std::int64_t gap_ns) {
+  if (core.FindPod(pod->id()) == nullptr) return;
+  const absl::Status finished =
+      how == Finish::kRemove ? RemovePod(core, pod, Caller{}) : StopPod(core, pod, Caller{});
+  if (finished.ok() || core.stopping) return;
+  base::LogWarning("could not take a pod down; it is tried again", {{"pod", pod->id()}, {"error", finished}});
+  FinishPodLater(core, pod, how, gap_ns);
+}
+
+void FinishPodLater(Core& core, const std::shared_ptr<Pod>& pod, Finish how, std::int64_t gap_ns) {
+  core.timers.After(gap_ns, [&core, pod, how, next = std::min(gap_ns * 2, kLongestGapNs)] {
+    core.executor.Submit([&core, pod, how, next] { FinishPod(core, pod, how, next); });
+  });
 }
 
 void DiscardPod(Core& core, Pod& pod) {
+  bool clean = true;
   const auto note = [&](const absl::Status& status, const char* step) {
-    if (!status.ok())
-      base::LogError("could not undo a step of a pod",
-                     {{"pod", pod.id()}, {"step", step}, {"error", status}});
+    if (status.ok()) return;
+    clean = false;
+    base::LogError("could not undo a step of a pod",
+                   {{"pod", pod.id()}, {"step", step}, {"error", status}});
   };
-  (void)pod.Change([](PodRecord& record) {
+  Progress progress("undoing a pod");
+  pod.Intend([](PodRecord& record) {
     record.stage = PodStage::kStopping;
     record.status.state = PodState::kNotReady;
   });
-  note(StopContainers(core, pod), "containers");
-  for (const auto& container : pod.containers()) note(RemoveContainer(core, *container), "containers");
-  const absl::Status detached = GiveNetworkBack(core, pod);
-  note(detached, "network");
+  note(StopContainers(core, pod, progress), "containers");
+  for (const auto& container : pod.containers())
+    note(RemoveContainerNow(core, *container, progress), "containers");
+  if (const absl::Status detached = GiveNetworkBack(core, pod); !detached.ok()) {
+    base::LogError("could not give the network of a pod back; it is tried again",
+                   {{"pod", pod.id()}, {"error", detached}});
+    RetryOrphanedNetworksLater(core, kFirstGapNs);  // the attachment's record outlives the pod's
+  }
   note(EndHelpers(core, pod), "monitor");
   note(FreePlaces(pod), "namespaces");
   note(RemovePodCgroup(core, pod), "cgroup");
   note(EraseFiles(pod), "files");
-  const absl::Status erased = EraseRecord(core, pod);
-  note(erased, "record");
-  if (!erased.ok()) pod.Show();  // its name is still taken: who sees it can remove it
-  // The attachment's record outlives the pod's.
-  if (!detached.ok()) RetryOrphanedNetworksLater(core, kFirstGapNs);
+  if (clean) {
+    EraseRecord(core, pod);
+  } else {
+    pod.Show();  // its name is still taken: who sees it can remove it, and we go on trying
+    FinishPodLater(core, pod.shared_from_this(), Finish::kRemove, kFirstGapNs);
+  }
 }
 
 }  // namespace berth::runtime

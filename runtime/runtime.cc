@@ -43,8 +43,13 @@ class RuntimeImpl final : public Runtime {
     BERTH_FAULT_POINT("runtime.records_directory");
     BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(core_.options.root + "/pods")));
     core_.host_facts = oci::GatherHostFacts(*core_.options.cgroups);
-    BERTH_ASSIGN_OR_RETURN(core_.hub, monitor::Hub::Start());
-    return Recover(core_);
+    core_.hub = core_.options.hub;
+    if (core_.hub == nullptr) {
+      BERTH_ASSIGN_OR_RETURN(core_.hub, monitor::Hub::Start());
+    }
+    BERTH_RETURN_IF_ERROR(LoadRecords(core_));
+    StartRecovery(core_);
+    return absl::OkStatus();
   }
 
   std::shared_ptr<const Snapshot> snapshot() const override { return core_.table.Get(); }
@@ -59,17 +64,19 @@ class RuntimeImpl final : public Runtime {
                                      const Caller& caller) override {
     return runtime::RunPod(core_, config, handler, caller);
   }
-  absl::Status StopPod(const std::string& id) override {
-    return OnPod(id, [this](Pod& pod) { return runtime::StopPod(core_, pod); });
+  absl::Status StopPod(const std::string& id, const Caller& caller) override {
+    return OnPod(id, caller, [&](const auto& pod) { return runtime::StopPod(core_, pod, caller); });
   }
-  absl::Status RemovePod(const std::string& id) override {
-    return OnPod(id, [this](Pod& pod) { return runtime::RemovePod(core_, pod); });
+  absl::Status RemovePod(const std::string& id, const Caller& caller) override {
+    return OnPod(id, caller, [&](const auto& pod) { return runtime::RemovePod(core_, pod, caller); });
   }
   absl::Status UpdatePodResources(const std::string& id, const std::optional<cgroupfs::Resources>& overhead,
-                                  const std::optional<cgroupfs::Resources>& resources) override {
+                                  const std::optional<cgroupfs::Resources>& resources,
+                                  const Caller& caller) override {
     BERTH_ASSIGN_OR_RETURN(const auto status, FindPod(id));
     const auto pod = core_.FindPod(status->id);
     if (pod == nullptr) return absl::NotFoundError(absl::StrCat("no pod '", id, "'"));
+    BERTH_RETURN_IF_ERROR(AwaitRecovery(core_, pod->id(), caller));
     // One at a time: what is put back after a failure must be what was there before.
     constexpr std::int64_t kWaitNs = 100 * base::kSecondNs;
     const auto activity = pod->activity().Begin("update", base::Deadline::After(kWaitNs));
@@ -100,31 +107,35 @@ class RuntimeImpl final : public Runtime {
     BERTH_ASSIGN_OR_RETURN(const auto status, FindPod(pod_id));
     const auto pod = core_.FindPod(status->id);
     if (pod == nullptr) return absl::NotFoundError(absl::StrCat("no pod '", pod_id, "'"));
+    BERTH_RETURN_IF_ERROR(AwaitRecovery(core_, pod->id(), caller));
     return runtime::CreateContainer(core_, pod, config, caller);
   }
-  absl::Status StartContainer(const std::string& id) override {
-    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id));
-    return runtime::StartContainer(core_, *container);
+  absl::Status StartContainer(const std::string& id, const Caller& caller) override {
+    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id, caller));
+    return runtime::StartContainer(core_, container, caller);
   }
-  absl::Status StopContainer(const std::string& id, std::int64_t grace_s) override {
-    return OnContainer(
-        id, [&](Container& container) { return runtime::StopContainer(core_, container, grace_s, "stop"); });
+  absl::Status StopContainer(const std::string& id, std::int64_t grace_s, const Caller& caller) override {
+    return OnContainer(id, caller, [&](const auto& container) {
+      return runtime::StopContainer(core_, container, grace_s, "stop", caller);
+    });
   }
-  absl::Status RemoveContainer(const std::string& id) override {
-    return OnContainer(id, [&](Container& container) { return runtime::RemoveContainer(core_, container); });
+  absl::Status RemoveContainer(const std::string& id, const Caller& caller) override {
+    return OnContainer(id, caller, [&](const auto& container) {
+      return runtime::RemoveContainer(core_, container, caller);
+    });
   }
-  absl::Status UpdateContainerResources(const std::string& id,
-                                        const cgroupfs::Resources& resources) override {
-    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id));
+  absl::Status UpdateContainerResources(const std::string& id, const cgroupfs::Resources& resources,
+                                        const Caller& caller) override {
+    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id, caller));
     return runtime::UpdateContainerResources(core_, *container, resources);
   }
-  absl::Status ReopenLog(const std::string& id) override {
-    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id));
+  absl::Status ReopenLog(const std::string& id, const Caller& caller) override {
+    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id, caller));
     return runtime::ReopenLog(core_, *container);
   }
   absl::StatusOr<ExecResult> ExecSync(const std::string& id, const std::vector<std::string>& command,
                                       std::int64_t timeout_s, const Caller& caller) override {
-    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id));
+    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id, caller));
     return runtime::ExecSync(core_, *container, command, timeout_s, caller);
   }
 
@@ -172,26 +183,31 @@ class RuntimeImpl final : public Runtime {
   const Options& options() const override { return core_.options; }
 
  private:
-  absl::StatusOr<std::shared_ptr<Container>> Living(const std::string& id) {
+  absl::StatusOr<std::shared_ptr<Container>> Living(const std::string& id, const Caller& caller) {
     BERTH_ASSIGN_OR_RETURN(const auto status, FindContainer(id));
+    BERTH_RETURN_IF_ERROR(AwaitRecovery(core_, status->pod_id, caller));
     auto container = core_.FindContainer(status->id);
     if (container == nullptr) return absl::NotFoundError(absl::StrCat("no container '", id, "'"));
     return container;
   }
   // Unknown is success for these: kubelet repeats them until they are.
-  absl::Status OnPod(const std::string& id, const std::function<absl::Status(Pod&)>& work) {
+  absl::Status OnPod(const std::string& id, const Caller& caller,
+                     const std::function<absl::Status(const std::shared_ptr<Pod>&)>& work) {
     const auto status = FindPod(id);
     if (absl::IsNotFound(status.status())) return absl::OkStatus();
     if (!status.ok()) return status.status();
+    BERTH_RETURN_IF_ERROR(AwaitRecovery(core_, (*status)->id, caller));
     const auto pod = core_.FindPod((*status)->id);
-    return pod == nullptr ? absl::OkStatus() : work(*pod);
+    return pod == nullptr ? absl::OkStatus() : work(pod);
   }
-  absl::Status OnContainer(const std::string& id, const std::function<absl::Status(Container&)>& work) {
+  absl::Status OnContainer(const std::string& id, const Caller& caller,
+                           const std::function<absl::Status(const std::shared_ptr<Container>&)>& work) {
     const auto status = FindContainer(id);
     if (absl::IsNotFound(status.status())) return absl::OkStatus();
     if (!status.ok()) return status.status();
+    BERTH_RETURN_IF_ERROR(AwaitRecovery(core_, (*status)->pod_id, caller));
     const auto container = core_.FindContainer((*status)->id);
-    return container == nullptr ? absl::OkStatus() : work(*container);
+    return container == nullptr ? absl::OkStatus() : work(container);
   }
 
   Core core_;

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "cgroupfs/cgroup.h"
 #include "image/image.h"
+#include "monitor/client.h"
 #include "monitor/exit_record.h"
 #include "network/network.h"
 #include "runtime/fsck/fsck.h"
@@ -38,6 +39,7 @@ struct Options {
   network::Network* network = nullptr;
   std::shared_ptr<const cgroupfs::Host> cgroups;
   std::shared_ptr<const oci::Handlers> handlers;
+  std::shared_ptr<monitor::Hub> hub;  // nullptr: one of its own
 };
 
 // All pods and containers at one moment.
@@ -77,7 +79,8 @@ struct Explanation {
 
 class Runtime {
  public:
-  // Recovers what the records and the host say (pods in parallel, each under a deadline); then serves.
+  // Reads the records and begins to recover the pods, in parallel and in the background: look-ups are true
+  // from the beginning, and what is asked of a pod that is still being recovered waits for that.
   static absl::StatusOr<std::unique_ptr<Runtime>> Open(Options options);
   virtual ~Runtime() = default;
 
@@ -90,23 +93,25 @@ class Runtime {
   // Joins a running attempt of the same metadata; ALREADY_EXISTS naming the id for a finished one.
   virtual absl::StatusOr<std::string> RunPod(const PodConfig& config, const std::string& handler,
                                              const Caller& caller) = 0;
-  virtual absl::Status StopPod(const std::string& id) = 0;    // unknown id: OK
-  virtual absl::Status RemovePod(const std::string& id) = 0;  // unknown id: OK
+  virtual absl::Status StopPod(const std::string& id, const Caller& caller) = 0;    // unknown id: OK
+  virtual absl::Status RemovePod(const std::string& id, const Caller& caller) = 0;  // unknown id: OK
   virtual absl::Status UpdatePodResources(const std::string& id,
                                           const std::optional<cgroupfs::Resources>& overhead,
-                                          const std::optional<cgroupfs::Resources>& resources) = 0;
+                                          const std::optional<cgroupfs::Resources>& resources,
+                                          const Caller& caller) = 0;
 
   virtual absl::StatusOr<std::string> CreateContainer(const std::string& pod_id,
                                                       const ContainerConfig& config,
                                                       const Caller& caller) = 0;
-  virtual absl::Status StartContainer(const std::string& id) = 0;
+  virtual absl::Status StartContainer(const std::string& id, const Caller& caller) = 0;
   // grace in seconds; 0 = kill now. A later call with a shorter grace takes effect. Returns when the exit is
   // recorded. Unknown: OK.
-  virtual absl::Status StopContainer(const std::string& id, std::int64_t grace_s) = 0;
-  virtual absl::Status RemoveContainer(const std::string& id) = 0;  // unknown: OK
+  virtual absl::Status StopContainer(const std::string& id, std::int64_t grace_s, const Caller& caller) = 0;
+  virtual absl::Status RemoveContainer(const std::string& id, const Caller& caller) = 0;  // unknown: OK
   virtual absl::Status UpdateContainerResources(const std::string& id,
-                                                const cgroupfs::Resources& resources) = 0;
-  virtual absl::Status ReopenLog(const std::string& id) = 0;
+                                                const cgroupfs::Resources& resources,
+                                                const Caller& caller) = 0;
+  virtual absl::Status ReopenLog(const std::string& id, const Caller& caller) = 0;
   // DEADLINE_EXCEEDED on time-out (whole tree killed); FAILED_PRECONDITION when not running. timeout_s 0 =
   // none.
   virtual absl::StatusOr<ExecResult> ExecSync(const std::string& id, const std::vector<std::string>& command,

@@ -58,4 +58,17 @@ absl::StatusOr<std::vector<NetworkRow>> Reader::Networks() {
   });
 }
 
+absl::StatusOr<std::optional<NetworkRow>> Reader::Network(const std::string& pod_id) {
+  const std::lock_guard lock(mutex_);
+  BERTH_ASSIGN_OR_RETURN(
+      Statement statement,
+      Statement::Prepare(connection_, "SELECT pod_id, record FROM networks WHERE pod_id = ?1"));
+  statement.Bind(1, pod_id);
+  const int code = statement.Step();
+  if (code == SQLITE_DONE) return std::nullopt;
+  if (code != SQLITE_ROW)
+    return SqliteStatus(connection_.get(), code, "read database '" + connection_.path() + "'");
+  return NetworkRow{statement.Text(0), statement.Text(1)};
+}
+
 }  // namespace berth::store

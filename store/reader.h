@@ -3,6 +3,8 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -22,6 +24,7 @@ class Reader {
   absl::StatusOr<std::vector<ImageNameRow>> ImageNames();
   absl::StatusOr<std::vector<LayerRow>> Layers();
   absl::StatusOr<std::vector<NetworkRow>> Networks();
+  absl::StatusOr<std::optional<NetworkRow>> Network(const std::string& pod_id);
 
  private:
   template <typename Row, typename MakeRow>

@@ -39,6 +39,9 @@ class SqliteStore final : public Store {
   absl::StatusOr<std::vector<ImageNameRow>> ImageNames() override { return reader_.ImageNames(); }
   absl::StatusOr<std::vector<LayerRow>> Layers() override { return reader_.Layers(); }
   absl::StatusOr<std::vector<NetworkRow>> Networks() override { return reader_.Networks(); }
+  absl::StatusOr<std::optional<NetworkRow>> Network(const std::string& pod_id) override {
+    return reader_.Network(pod_id);
+  }
   std::string quarantined() const override { return quarantined_; }
 
  private:

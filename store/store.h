@@ -94,6 +94,8 @@ class Store {
   virtual absl::StatusOr<std::vector<ImageNameRow>> ImageNames() = 0;
   virtual absl::StatusOr<std::vector<LayerRow>> Layers() = 0;
   virtual absl::StatusOr<std::vector<NetworkRow>> Networks() = 0;
+  // The one row of a pod; nullopt when it has none.
+  virtual absl::StatusOr<std::optional<NetworkRow>> Network(const std::string& pod_id) = 0;
   // Path of the file that Open moved aside, "" if none.
   virtual std::string quarantined() const = 0;
 };

@@ -85,6 +85,34 @@ TEST_F(Disk, AFullRootIsToldAndEverythingWorksOnceThereIsRoom) {
   }
 }
 
+TEST_F(Disk, AFullRootKeepsNothingFromBeingStoppedAndRemoved) {
+  const SmallDisk disk("small-root-3", 96);
+  DaemonConfig config = Environment::Get().AnotherDaemon("daemon-disk-3");
+  config.root = disk.path() + "/root";
+  {
+    const ScopedDaemon daemon(config);
+    Pod pod;
+    Container stopped = Container::Run(pod, Faults({"term", "5"})), running = Container::Run(pod, Server());
+    stopped.WaitLine("ready");
+    disk.Fill();
+    stopped.Stop(10);
+    EXPECT_EQ(stopped.Status().exit_code(), 5);
+    stopped.Remove();
+    disk.Fill();  // what the removal gave back
+    pod.Stop();
+    EXPECT_EQ(running.Status().state(), cri::CONTAINER_EXITED);
+    disk.Fill();
+    pod.Remove();
+    EXPECT_EQ(Must(Cri().ListPodSandbox({})).items_size(), 0);
+    disk.Fill();
+    disk.Empty();
+    Environment::Get().daemon().Restart();
+    WaitFor("what was removed to stay away", [&] { return Must(Cri().ListPodSandbox({})).items_size() == 0; });
+    const Pod after;
+    EXPECT_EQ(OutputOf(after, Shell("echo fine")), "fine");
+  }
+}
+
 TEST_F(Disk, ExitsWhileTheRootIsFullAndTheDaemonDeadAreRight) {
   const SmallDisk disk("small-root-2", 96);
   DaemonConfig config = Environment::Get().AnotherDaemon("daemon-disk-2");

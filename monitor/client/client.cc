@@ -86,8 +86,9 @@ absl::Status ClientImpl::Kill(const KillRequest& request, base::Deadline deadlin
 }
 
 absl::StatusOr<base::UniqueFd> ClientImpl::Exec(const ExecRequest& request, const std::vector<int>& fds,
-                                                base::Deadline deadline) {
-  auto answer = connection_->Call("exec", request, fds, deadline);
+                                                base::Deadline deadline,
+                                                const std::shared_ptr<base::Cancellation>& cancellation) {
+  auto answer = connection_->Call("exec", request, fds, deadline, cancellation);
   if (!answer.ok()) return answer.status();
   if (answer->fds.empty()) return base::UniqueFd();
   return std::move(answer->fds.front());

@@ -25,7 +25,8 @@ class ClientImpl : public Client {
   absl::Status Signal(const SignalRequest& request, base::Deadline deadline) override;
   absl::Status Kill(const KillRequest& request, base::Deadline deadline) override;
   absl::StatusOr<base::UniqueFd> Exec(const ExecRequest& request, const std::vector<int>& fds,
-                                      base::Deadline deadline) override;
+                                      base::Deadline deadline,
+                                      const std::shared_ptr<base::Cancellation>& cancellation) override;
   absl::Status ExecKill(const std::string& exec_id, base::Deadline deadline) override;
   absl::Status ReopenLog(const std::string& container_id, base::Deadline deadline) override;
   absl::Status Update(const std::string& container_id, std::optional<std::int64_t> memory_limit_bytes,

@@ -6,6 +6,7 @@
 
 #include <chrono>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -54,8 +55,21 @@ absl::Status ClientConnection::Transmit(const std::string& text, const std::vect
 
 absl::StatusOr<ClientConnection::Answer> ClientConnection::Call(const char* type, nlohmann::json request,
                                                                 const std::vector<int>& fds,
-                                                                base::Deadline deadline) {
+                                                                base::Deadline deadline,
+                                                                const std::shared_ptr<base::Cancellation>& cancellation) {
   Waiter waiter;
+  int handle = 0;
+  if (cancellation != nullptr) {
+    // It may come late: then it must find a connection.
+    handle = cancellation->Subscribe([self = shared_from_this()] {
+      const std::lock_guard wake(self->mutex_);
+      self->answered_.notify_all();
+    });
+  }
+  const absl::Cleanup unsubscribe = [&] {
+    if (handle != 0) cancellation->Unsubscribe(handle);
+  };
+  const auto cancelled = [&] { return cancellation != nullptr && cancellation->cancelled(); };
   std::unique_lock lock(mutex_);
   if (ended_) return absl::UnavailableError(kEnded);
   const std::uint64_t seq = next_seq_++;
@@ -67,7 +81,7 @@ absl::StatusOr<ClientConnection::Answer> ClientConnection::Call(const char* type
   const absl::Status sent = Transmit(Dump(request), fds, deadline);
   lock.lock();
   if (sent.ok()) {
-    const auto ready = [&waiter] { return waiter.done || waiter.ended; };
+    const auto ready = [&] { return waiter.done || waiter.ended || cancelled(); };
     if (deadline.never()) {
       answered_.wait(lock, ready);
     } else {
@@ -88,6 +102,7 @@ absl::StatusOr<ClientConnection::Answer> ClientConnection::Call(const char* type
     return Answer{std::move(waiter.fields), std::move(waiter.packet.fds)};
   }
   if (waiter.ended) return absl::UnavailableError(kEnded);
+  if (cancelled()) return absl::CancelledError("the caller left");
   return absl::DeadlineExceededError(absl::StrCat("the pod's monitor has not answered '", type, "' in time"));
 }
 

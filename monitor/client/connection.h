@@ -16,7 +16,7 @@
 
 namespace berth::monitor {
 
-class ClientConnection {
+class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
  public:
   ClientConnection(base::UniqueFd fd, ClientEvents events) : fd_(std::move(fd)), events_(std::move(events)) {}
 
@@ -24,9 +24,11 @@ class ClientConnection {
     nlohmann::json fields;
     std::vector<base::UniqueFd> fds;
   };
-  // Sends {"type": type, …} and waits. Thread safe.
+  // Sends {"type": type, …} and waits: for the answer, the deadline, the connection's end or the cancellation.
+  // Thread safe.
   absl::StatusOr<Answer> Call(const char* type, nlohmann::json request, const std::vector<int>& fds,
-                              base::Deadline deadline);
+                              base::Deadline deadline,
+                              const std::shared_ptr<base::Cancellation>& cancellation = nullptr);
 
   // The hub's thread: reads what is there. False when the connection has ended (and `disconnected` was told).
   bool OnReadable();

@@ -47,6 +47,11 @@ class HubImpl : public Hub {
     return client;
   }
 
+  absl::StatusOr<base::ProcessIdentity> Launch(const LaunchOptions& options,
+                                               base::Deadline deadline) override {
+    return monitor::Launch(options, deadline);
+  }
+
  private:
   absl::Status Add(const std::shared_ptr<ClientConnection>& connection) {
     const std::lock_guard lock(mutex_);

@@ -151,10 +151,12 @@ absl::StatusOr<std::vector<Resolved>> ResolveDevices(const ContainerConfig& cont
   return devices;
 }
 
-absl::Status CheckMountSources(const ContainerConfig& container) {
+absl::Status CheckMountSources(const ContainerConfig& container,
+                               const std::function<void(const std::string& path)>& at) {
   std::optional<std::string> mountinfo;
   for (const Mount& mount : container.mounts) {
     if (mount.host_path.empty()) continue;  // an image's; BuildSpec judges it
+    if (at) at(mount.host_path);
     struct stat st;
     if (stat(mount.host_path.c_str(), &st) != 0) {
       const int err = errno;

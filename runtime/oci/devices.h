@@ -3,6 +3,8 @@
 // nothing.
 #pragma once
 
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,6 +23,8 @@ absl::StatusOr<std::vector<SpecInput::ResolvedDevice>> HostDevices(const std::st
 
 // The sources of the request's mounts exist, and propagation is possible: BIDIRECTIONAL needs a shared mount
 // under the source, HOST_TO_CONTAINER a shared or slave one. INVALID_ARGUMENT names the path and the remedy.
-absl::Status CheckMountSources(const ContainerConfig& container);
+// `at` (may be empty) is told each path before it is looked at: one on a volume that hangs is the last.
+absl::Status CheckMountSources(const ContainerConfig& container,
+                               const std::function<void(const std::string& path)>& at = {});
 
 }  // namespace berth::runtime::oci
