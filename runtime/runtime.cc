@@ -163,9 +163,9 @@ class RuntimeImpl final : public Runtime {
     ground.cgroup_root = core_.options.cgroup_root;
     ground.store = core_.options.store;
     ground.cgroups = core_.options.cgroups.get();
-    ground.hands.stop_pod = [this](const std::string& id) { return StopPod(id); };
-    ground.hands.stop_container = [this](const std::string& id) { return StopContainer(id, 0); };
-    ground.hands.remove_container = [this](const std::string& id) { return RemoveContainer(id); };
+    ground.hands.stop_pod = [this](const std::string& id) { return StopPod(id, {}); };
+    ground.hands.stop_container = [this](const std::string& id) { return StopContainer(id, 0, {}); };
+    ground.hands.remove_container = [this](const std::string& id) { return RemoveContainer(id, {}); };
     ground.hands.detach_network = [this](const std::string& id) { return DetachNetwork(core_, id); };
     // One at a time: two that mend get in each other's way.
     const auto turn = fsck_.Begin("fsck", base::Deadline::After(base::kSecondNs));
