@@ -28,7 +28,9 @@ class RecoveryTest : public testing::Test {
     record.status.state = PodState::kReady;
     record.status.config.metadata = {id, "uid-" + id, "ns", 0};
     // Nothing of it is pinned.
-    record.status.config.namespaces = {NamespaceMode::kNode, NamespaceMode::kContainer, NamespaceMode::kNode};
+    NamespaceOptions& namespaces = record.status.config.namespaces;
+    namespaces.network = namespaces.ipc = NamespaceMode::kNode;
+    namespaces.pid = NamespaceMode::kContainer;
     record.status.cgroup = "/pods/" + id;
     record.stage = PodStage::kReady;
     record.boot_id = base::BootId();
@@ -261,7 +263,7 @@ TEST_F(RecoveryTest, ConnectsAgainWhenAMonitorHangsUpAndLives) {
 
 TEST_F(RecoveryTest, KnowsARebootByTheBootIdAndGivesTheAddressesBack) {
   PodRecord pod = PodOf("p");
-  pod.boot_id = "an earlier boot";
+  pod.boot_id = pod.monitor.boot_id = "an earlier boot";
   pod.status.config.namespaces.network = NamespaceMode::kPod;
   pod.status.ips = {"10.1.2.3"};
   Have(pod);
