@@ -111,6 +111,7 @@ Result<UniqueFd> OpenProcess(const ProcessIdentity& identity) {
   auto pidfd = PidfdOpen(identity.pid);
   if (!pidfd) return pidfd;
   auto now = IdentifyProcess(identity.pid);
+  if (!now && now.error().err != ESRCH) return now.TakeError();  // no descriptor left: it may well live
   if (!now || now->start_ticks != identity.start_ticks) return SyscallFailed(ESRCH, what);
   if (PidfdExited(pidfd->get()))
     return SyscallFailed(ESRCH, what);  // ended, and not yet reaped by its parent

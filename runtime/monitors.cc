@@ -34,9 +34,14 @@ bool ServesPod(pid_t pid, const std::string& pod_id) {
 
 }  // namespace
 
+bool IsDead(const base::ProcessIdentity& identity) {
+  const auto process = base::OpenProcess(identity);
+  return !process.ok() && process.error().err == ESRCH;
+}
+
 std::optional<base::ProcessIdentity> FindMonitor(const Core& core, const Pod& pod) {
   const base::ProcessIdentity recorded = pod.record().monitor;
-  if (base::OpenProcess(recorded).ok()) return recorded;
+  if (!IsDead(recorded)) return recorded;
   const auto cgroup = core.options.cgroups->At(MonitorsCgroup(core.options));
   if (!cgroup.ok()) return std::nullopt;
   const auto pids = (*cgroup)->Processes();
@@ -142,7 +147,7 @@ bool MonitorGone(const Core& core, const Pod& pod) {
   const auto identity = FindMonitor(core, pod);
   if (!identity) return true;
   const auto process = base::OpenProcess(*identity);
-  return !process.ok() || WaitGone(process->get(), kDyingNs);
+  return process.ok() ? WaitGone(process->get(), kDyingNs) : process.error().err == ESRCH;
 }
 
 void EndLostContainer(Core& core, Container& container) {
@@ -201,7 +206,7 @@ std::string DescribeLeft(const Core& core, const Pod& pod, const std::string& cg
 
 bool NudgeMonitor(Pod& pod, const base::ProcessIdentity& monitor, base::Deadline patience) {
   const auto process = base::OpenProcess(monitor);
-  if (!process.ok()) return true;
+  if (!process.ok()) return process.error().err == ESRCH;
   const char state = StateOf(monitor.pid);
   if (state == 'T' || state == 't') {
     base::LogWarning("a pod's monitor is stopped and somebody waits for it; continuing it",

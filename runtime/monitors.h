@@ -13,6 +13,8 @@ namespace berth::runtime {
 
 // The monitors' own cgroup (made when missing), program and places.
 absl::StatusOr<monitor::LaunchOptions> MonitorLaunchOptions(Core& core, const Pod& pod);
+// Surely. Without a descriptor to look with (EMFILE) nobody is taken for dead.
+bool IsDead(const base::ProcessIdentity& identity);
 // The pod's monitor, if it lives: by its record, else (a crash came between its launch and the record) by
 // looking through the monitors' cgroup.
 std::optional<base::ProcessIdentity> FindMonitor(const Core& core, const Pod& pod);

@@ -280,7 +280,7 @@ void Pod::MonitorLost() {
     EndLostContainer(core_, *container);
   }
   const PodRecord now = record();
-  if (now.stage != PodStage::kReady || !now.holder || base::OpenProcess(*now.holder).ok()) return;
+  if (now.stage != PodStage::kReady || !now.holder || !IsDead(*now.holder)) return;
   Intend([](PodRecord& record) {
     record.status.state = PodState::kNotReady;
     record.status.message = "the process that held the pod's PID namespace is gone";

@@ -47,7 +47,8 @@ absl::Status GiveNetworkBack(Core& core, const Pod& pod) {
 // Its containers have ended: nothing is lost with it.
 absl::Status EndMonitor(Pod& pod, const base::ProcessIdentity& identity) {
   const auto process = base::OpenProcess(identity);
-  if (!process.ok()) return absl::OkStatus();
+  if (!process.ok())
+    return process.error().err == ESRCH ? absl::OkStatus() : base::ToStatus(process.error());
   if (pod.ConnectedMonitor() != nullptr || pod.ConnectMonitor(base::Deadline::After(kQuickNs)).ok()) {
     const auto client = pod.ConnectedMonitor();
     const auto sent_home = client == nullptr ? absl::UnavailableError("disconnected")

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "runtime/managers.h"
@@ -137,7 +138,9 @@ std::optional<std::string> MissingPin(const Pod& pod) {
     if (!wanted) continue;
     const std::string path = absl::StrCat(pod.places().pins, "/", name);
     struct statfs facts {};
-    if (::statfs(path.c_str(), &facts) != 0 || static_cast<long>(facts.f_type) != kNsfsMagic)
+    const bool there = ::statfs(path.c_str(), &facts) == 0;
+    if (!there && !base::IsGone(errno)) continue;  // nobody knows: then it is not called gone
+    if (!there || static_cast<long>(facts.f_type) != kNsfsMagic)
       return absl::StrCat("its ", name, " namespace is gone: '", path, "' is no pin any more");
   }
   return std::nullopt;
@@ -185,7 +188,7 @@ bool RecoverPod(Core& core, const std::shared_ptr<Pod>& pod, Progress& progress)
     if (core.FindContainer(container->id()) != nullptr) FollowStart(core, container);
   }
   if (record.stage == PodStage::kReady && record.status.state == PodState::kReady) {
-    if (record.holder && !base::OpenProcess(*record.holder).ok())
+    if (record.holder && IsDead(*record.holder))
       NotReady(*pod, "the process that held the pod's PID namespace is gone");
     else if (const auto missing = MissingPin(*pod))
       NotReady(*pod, *missing);

@@ -249,7 +249,7 @@ TEST_F(Recovery, AnExitBehindTheBackOfAMonitorThatWasKilledIsStillExact) {
 
 TEST_F(Recovery, SigtermDoesNotWaitForALongGrace) {
   const Pod pod;
-  const Container container = Container::Run(pod, Faults({"ignore"}));
+  const Container container = Container::Run(pod, Faults({"term", "3", "600000"}));  // ten minutes to end
   container.WaitLine("ready");
   std::thread patient([&] {
     cri::StopContainerRequest request;

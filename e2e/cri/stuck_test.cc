@@ -89,13 +89,8 @@ TEST_F(Stuck, AProcessInStateDIsToldAndEndsWhenItsVolumeLetsGo) {
   mount->set_container_path("/volume");
   const Container container = Container::Run(pod, config);
   container.WaitLine("looking");
-  WaitFor("state D", [&] {
-    for (const pid_t pid : container.Pids()) {
-      if (TryReadFile("/proc/" + std::to_string(pid) + "/stat").value_or("").find(") D ") != std::string::npos)
-        return true;
-    }
-    return false;
-  });
+  WaitFor("the volume to be asked for a name", [&] { return volume.asked(); });
+  // Until a signal comes it sleeps interruptibly; from then on the request has to be answered first.
   const absl::Status stuck = TryStop(container, 0, seconds(4));
   EXPECT_EQ(stuck.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(std::string(stuck.message()), testing::ContainsRegex("pid [0-9]+ \\(cat\\) in state D"));

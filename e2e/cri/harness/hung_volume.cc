@@ -96,6 +96,8 @@ void HungVolume::Serve() {
         Reply(fd_, request, fuse_open_out{});
         break;
       case FUSE_LOOKUP:  // read, and never answered
+        asked_ = true;
+        break;
       case FUSE_FORGET:  // has no answer
       case FUSE_INTERRUPT:
         break;

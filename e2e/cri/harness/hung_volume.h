@@ -3,6 +3,7 @@
 // (linux/fuse.h), of which only three answers are needed.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <thread>
 
@@ -22,6 +23,7 @@ class HungVolume {
   // The server is gone: whoever hangs gets ENOTCONN.
   void Release();
   const std::string& path() const { return path_; }
+  bool asked() const { return asked_; }  // kFiles: somebody hangs in it
 
  private:
   void Serve();
@@ -29,6 +31,7 @@ class HungVolume {
   const std::string path_;
   int fd_ = -1;
   int stop_ = -1;
+  std::atomic<bool> asked_{false};
   std::thread server_;
 };
 
