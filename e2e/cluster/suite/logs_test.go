@@ -31,10 +31,14 @@ func numbers(text string) []int {
 	return found
 }
 
+// logDir is the folder of a container's log files on the node.
+func logDir(pod *v1.Pod, container string) string {
+	return filepath.Join(kubelet.PodLogs, fmt.Sprintf("%s_%s_%s", pod.Namespace, pod.Name, pod.UID), container)
+}
+
 // logFiles are the texts of a container's log files on the node, the oldest first.
 func logFiles(pod *v1.Pod, container string) ([]string, error) {
-	dir := filepath.Join(kubelet.PodLogs, fmt.Sprintf("%s_%s_%s", pod.Namespace, pod.Name, pod.UID), container)
-	paths, err := filepath.Glob(filepath.Join(dir, "0.log*"))
+	paths, err := filepath.Glob(filepath.Join(logDir(pod, container), "0.log*"))
 	if err != nil {
 		return nil, err
 	}
