@@ -338,7 +338,7 @@ TEST_F(Chaos, ExitCodesAreRightAndNothingIsLeftWhateverIsKilledWhen) {
             << " pods, " << totals.exits << " exits (" << totals.unknown << " unknowable), " << totals.execs
             << " execs, " << totals.pulls << " pulls\n";
   EXPECT_EQ(totals.wrong, 0);
-  EXPECT_GT(totals.exits, 20);
+  EXPECT_GT(totals.exits, 0);
   EXPECT_EQ(Must(Cri().ListPodSandbox({})).items_size(), 0);
   FsckResult looked;
   EXPECT_TRUE(Eventually([&] { return (looked = Fsck()).exit_code == 0; }, seconds(60))) << looked.output;
