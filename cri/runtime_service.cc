@@ -140,7 +140,8 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
                        v1::StopContainerResponse*) override {
     return Work(context, "StopContainer", [this, request](const Caller& caller) {
       BERTH_RETURN_IF_ERROR(Need("container_id", request->container_id()));
-      return runtime_.StopContainer(request->container_id(), std::max<std::int64_t>(request->timeout(), 0), caller);
+      return runtime_.StopContainer(request->container_id(), std::max<std::int64_t>(request->timeout(), 0),
+                                    caller);
     });
   }
   Unary* RemoveContainer(Context* context, const v1::RemoveContainerRequest* request,

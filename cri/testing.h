@@ -111,13 +111,16 @@ class FakeRuntime final : public runtime::Runtime {
                                               const runtime::Caller& caller) override {
     return on_create(config, caller);
   }
-  absl::Status StartContainer(const std::string&, const runtime::Caller&) override { return absl::OkStatus(); }
+  absl::Status StartContainer(const std::string&, const runtime::Caller&) override {
+    return absl::OkStatus();
+  }
   absl::Status StopContainer(const std::string& id, std::int64_t grace_s, const runtime::Caller&) override {
     return on_stop(id, grace_s);
   }
-  absl::Status RemoveContainer(const std::string&, const runtime::Caller&) override { return absl::OkStatus(); }
-  absl::Status UpdateContainerResources(const std::string& id,
-                                        const cgroupfs::Resources& resources,
+  absl::Status RemoveContainer(const std::string&, const runtime::Caller&) override {
+    return absl::OkStatus();
+  }
+  absl::Status UpdateContainerResources(const std::string& id, const cgroupfs::Resources& resources,
                                         const runtime::Caller&) override {
     return on_update(id, resources);
   }

@@ -51,8 +51,8 @@ absl::Status GivenUp(const std::string& what, std::int64_t begun_ns, const std::
                      std::int64_t since_ns) {
   const std::int64_t now = base::MonotonicNs();
   return absl::CancelledError(absl::StrCat("pulling '", what, "': ", (now - begun_ns) / base::kSecondNs,
-                                           " s, of these ", (now - since_ns) / base::kSecondNs, " s in stage '",
-                                           stage, "'; given up, since its caller left"));
+                                           " s, of these ", (now - since_ns) / base::kSecondNs,
+                                           " s in stage '", stage, "'; given up, since its caller left"));
 }
 
 }  // namespace

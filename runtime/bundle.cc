@@ -39,7 +39,8 @@ absl::StatusOr<std::string> TargetPidNamespace(Core& core, const Pod& pod, const
   BERTH_RETURN_IF_ERROR(UnpinTarget(pin));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::WriteFile(pin, "")));
   BERTH_FAULT_POINT("runtime.pin_target");
-  if (::mount(absl::StrCat("/proc/self/fd/", file->get()).c_str(), pin.c_str(), nullptr, MS_BIND, nullptr) != 0)
+  if (::mount(absl::StrCat("/proc/self/fd/", file->get()).c_str(), pin.c_str(), nullptr, MS_BIND, nullptr) !=
+      0)
     return base::SyscallError(errno, absl::StrCat("pin the PID namespace of container '", target_id, "'"));
   return pin;
 }
@@ -65,7 +66,8 @@ absl::StatusOr<oci::ContainerPaths> Paths(Core& core, const Pod& pod, const PodC
   }
   if (namespaces.pid == NamespaceMode::kPod) paths.pidns = places.pins + "/pid";
   if (namespaces.pid == NamespaceMode::kTarget) {
-    BERTH_ASSIGN_OR_RETURN(paths.pidns, TargetPidNamespace(core, pod, namespaces.target_id, TargetPin(container)));
+    BERTH_ASSIGN_OR_RETURN(paths.pidns,
+                           TargetPidNamespace(core, pod, namespaces.target_id, TargetPin(container)));
   }
   return paths;
 }
@@ -121,8 +123,8 @@ absl::Status WriteBundle(Core& core, Container& container, const std::string& ro
   input.host = &core.host_facts;
   input.handler = handler;
   input.namespaces = EffectiveNamespaces(pod.status.config, record.status.config);
-  BERTH_ASSIGN_OR_RETURN(input.paths,
-                         Paths(core, *container.pod(), pod.status.config, input.namespaces, rootfs, container.places()));
+  BERTH_ASSIGN_OR_RETURN(input.paths, Paths(core, *container.pod(), pod.status.config, input.namespaces,
+                                            rootfs, container.places()));
   input.user = record.status.user.value_or(ResolvedUser{});
   input.cgroup = record.status.cgroup;
   input.container_id = container.id();

@@ -51,8 +51,7 @@ absl::Status Container::Change(const std::function<void(ContainerRecord&)>& chan
 
 void Container::Intend(const std::function<void(ContainerRecord&)>& change) {
   if (const auto saved = Change(change); !saved.ok())
-    base::LogError("could not save how far a container is; going on",
-                   {{"container", id_}, {"error", saved}});
+    base::LogError("could not save how far a container is; going on", {{"container", id_}, {"error", saved}});
 }
 
 absl::Status Container::Save() {

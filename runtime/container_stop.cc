@@ -17,8 +17,9 @@ constexpr std::int64_t kQuickNs = 5 * base::kSecondNs;
 constexpr std::int64_t kLookNs = base::kSecondNs;
 // After SIGKILL; kubelet adds two minutes to the grace.
 constexpr std::int64_t kDeathNs = 60 * base::kSecondNs;
-// How long a monitor may owe the end of a container whose processes are gone. The kernel's log is read and the
-// record written within milliseconds; a disk that is slow makes its fsync wait, and then it is in state D.
+// How long a monitor may owe the end of a container whose processes are gone. The kernel's log is read and
+// the record written within milliseconds; a disk that is slow makes its fsync wait, and then it is in state
+// D.
 constexpr std::int64_t kMonitorPatienceNs = 20 * base::kSecondNs;
 constexpr std::int64_t kLongestGraceS = 1'000'000'000;
 
@@ -72,7 +73,8 @@ bool SeeTo(Core& core, Container& container, base::Deadline owed_until) {
   }
   if (!ProcessesOf(core, container.record().status.cgroup).empty()) return false;
   // Only the monitor knows the end, and whether the kernel killed it for memory.
-  return NudgeMonitor(*container.pod(), *identity, owed_until) && container.state() == ContainerState::kExited;
+  return NudgeMonitor(*container.pod(), *identity, owed_until) &&
+         container.state() == ContainerState::kExited;
 }
 
 absl::Status WaitForEnd(Core& core, Container& container, Progress& progress, const absl::Status& killed) {
@@ -122,7 +124,8 @@ absl::Status Stop(Core& core, Container& container, const std::string& cause, Pr
         case Container::Grace::kEnded:
           return absl::OkStatus();
         case Container::Grace::kInterrupted:
-          return absl::UnavailableError("berthd is stopping; the next one ends the container when asked again");
+          return absl::UnavailableError(
+              "berthd is stopping; the next one ends the container when asked again");
         case Container::Grace::kOver:
           break;
       }

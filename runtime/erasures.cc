@@ -45,7 +45,8 @@ bool Erasures::Flush() {
     return absl::OkStatus();
   });
   if (!erased.ok()) {
-    base::LogError("could not delete the records of what was removed; it is tried again", {{"error", erased}});
+    base::LogError("could not delete the records of what was removed; it is tried again",
+                   {{"error", erased}});
     RetryLater();
     return false;
   }

@@ -85,8 +85,7 @@ class Exec {
     }
     BERTH_FAULT_POINT("runtime.exec");
     const monitor::ExecRequest request{container_.id(), id_, file, /*tty=*/false, /*has_stdin=*/false};
-    auto begun =
-        monitor_->Exec(request, {out_.write.get(), err_.write.get()}, deadline, caller.cancellation);
+    auto begun = monitor_->Exec(request, {out_.write.get(), err_.write.get()}, deadline, caller.cancellation);
     out_.write.Reset();
     err_.write.Reset();
     if (!begun.ok()) {
@@ -166,8 +165,9 @@ absl::StatusOr<ExecResult> ExecSync(Core&, Container& container, const std::vect
       timeout_s == 0 ? base::Deadline::Never() : base::Deadline::After(timeout_s * base::kSecondNs);
   Exec exec(container, base::NewId());
   // A timeout of the request counts from here, also for what the OCI runtime needs to begin.
-  const base::Deadline begin_by = std::min(deadline, base::Deadline::After(kBeginNs),
-                                           [](const auto& a, const auto& b) { return a.at_ns() < b.at_ns(); });
+  const base::Deadline begin_by =
+      std::min(deadline, base::Deadline::After(kBeginNs),
+               [](const auto& a, const auto& b) { return a.at_ns() < b.at_ns(); });
   if (auto begun = exec.Begin(command, begin_by, caller); !begun.ok()) {
     if (deadline.Passed() && absl::IsDeadlineExceeded(begun)) {
       return absl::DeadlineExceededError(absl::StrCat("command '", command.front(), "' was not begun within ",

@@ -115,10 +115,14 @@ std::string Brief(pid_t pid) {
   const auto stat = base::ReadFile(absl::StrCat("/proc/", pid, "/stat"));
   if (!stat.ok()) return absl::StrCat("pid ", pid);
   const auto open = stat->find('('), close = stat->rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close + 2 >= stat->size())
+  if (open == std::string::npos || close == std::string::npos || close < open || close + 2 >= stat->size())
     return absl::StrCat("pid ", pid);
-  std::string text = absl::StrCat("pid ", pid, " (", stat->substr(open + 1, close - open - 1), ") in state ",
-                                  stat->substr(close + 2, 1));
+  // The name is the process's own choice: anything may be in it.
+  std::string name = stat->substr(open + 1, close - open - 1);
+  for (char& c : name) {
+    if (c < 0x20 || c == 0x7f) c = '?';
+  }
+  std::string text = absl::StrCat("pid ", pid, " (", name, ") in state ", stat->substr(close + 2, 1));
   // Where in the kernel it sleeps; "0" where that is not told.
   if (const auto where = base::ReadFile(absl::StrCat("/proc/", pid, "/wchan"));
       where.ok() && !where->empty() && *where != "0")
@@ -165,8 +169,8 @@ void EndLostContainer(Core& core, Container& container) {
                        {{"path", now.status.cgroup}, {"error", removed.error().Message()}});
   }
   Container::LostEnd lost;
-  lost.message =
-      by_itself ? "monitor lost" : "monitor lost; the container was killed, since nobody could have told its end";
+  lost.message = by_itself ? "monitor lost"
+                           : "monitor lost; the container was killed, since nobody could have told its end";
   // It may have ended by itself between the monitor's death and our kill.
   if (const auto status = AskKernel(container, now.init);
       status && (by_itself || !status->signaled || status->code != SIGKILL)) {
@@ -217,7 +221,8 @@ bool NudgeMonitor(Pod& pod, const base::ProcessIdentity& monitor, base::Deadline
   }
   if (!patience.Passed() || state == 'D') return false;
   const auto client = pod.ConnectedMonitor();
-  if (client != nullptr && client->List(base::Deadline::After(base::kSecondNs)).ok()) return false;  // it is well
+  if (client != nullptr && client->List(base::Deadline::After(base::kSecondNs)).ok())
+    return false;  // it is well
   base::LogError("a pod's monitor does not answer and is ended; its containers end with it",
                  {{"pod", pod.id()}, {"monitor", monitor.pid}});
   BERTH_FAULT_POINT("runtime.silent_monitor_kill");

@@ -18,8 +18,8 @@ bool IsDead(const base::ProcessIdentity& identity);
 // The pod's monitor, if it lives: by its record, else (a crash came between its launch and the record) by
 // looking through the monitors' cgroup.
 std::optional<base::ProcessIdentity> FindMonitor(const Core& core, const Pod& pod);
-// It does not answer: has it ended, or is it about to? (A process that dies closes its sockets a moment before it
-// is seen as dead.)
+// It does not answer: has it ended, or is it about to? (A process that dies closes its sockets a moment
+// before it is seen as dead.)
 bool MonitorGone(const Core& core, const Pod& pod);
 // The cgroup of a pod's PID holder.
 std::string HolderCgroup(const Options& options, const std::string& pod_id);
@@ -47,8 +47,8 @@ std::vector<pid_t> ProcessesOf(const Core& core, const std::string& cgroup);
 std::string DescribeLeft(const Core& core, const Pod& pod, const std::string& cgroup);
 
 // The monitor owes an answer. Stopped (state T): it is continued, and goes on where it was; silent past
-// `patience`, and not in the kernel's hands (state D): it is killed, and its containers are ended as lost. True
-// when it is gone.
+// `patience`, and not in the kernel's hands (state D): it is killed, and its containers are ended as lost.
+// True when it is gone.
 bool NudgeMonitor(Pod& pod, const base::ProcessIdentity& monitor, base::Deadline patience);
 
 }  // namespace berth::runtime

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Joinable operations (design.md, rule 4): work on a pod or a container runs on its own thread under a key;
-// every caller with that key waits for the same work. A caller may leave, with the stage and its age; the work
-// goes on, and what it made waits for a retry.
+// every caller with that key waits for the same work. A caller may leave, with the stage and its age; the
+// work goes on, and what it made waits for a retry.
 #pragma once
 
 #include <condition_variable>

@@ -38,8 +38,9 @@ class Pod : public std::enable_shared_from_this<Pod> {
   absl::Status BecomeReady();
   // Changes the record in memory, then in the database. Not shown yet: Show() does.
   absl::Status Change(const std::function<void(PodRecord&)>& change);
-  // The same for what takes the pod down: a disk that is full keeps nothing from being stopped and removed. What
-  // cannot be saved is told in the log and holds in memory; after a crash the host itself says how far it was.
+  // The same for what takes the pod down: a disk that is full keeps nothing from being stopped and removed.
+  // What cannot be saved is told in the log and holds in memory; after a crash the host itself says how far
+  // it was.
   void Intend(const std::function<void(PodRecord&)>& change);
   void Show();  // puts the status where List and Status see it; nothing once it was hidden
   void Hide();  // it is removed: nobody sees it again, however late a Show comes

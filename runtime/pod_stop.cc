@@ -47,8 +47,7 @@ absl::Status GiveNetworkBack(Core& core, const Pod& pod) {
 // Its containers have ended: nothing is lost with it.
 absl::Status EndMonitor(Pod& pod, const base::ProcessIdentity& identity) {
   const auto process = base::OpenProcess(identity);
-  if (!process.ok())
-    return process.error().err == ESRCH ? absl::OkStatus() : base::ToStatus(process.error());
+  if (!process.ok()) return process.error().err == ESRCH ? absl::OkStatus() : base::ToStatus(process.error());
   if (pod.ConnectedMonitor() != nullptr || pod.ConnectMonitor(base::Deadline::After(kQuickNs)).ok()) {
     const auto client = pod.ConnectedMonitor();
     const auto sent_home = client == nullptr ? absl::UnavailableError("disconnected")
@@ -184,8 +183,7 @@ void DiscardPod(Core& core, Pod& pod) {
   const auto note = [&](const absl::Status& status, const char* step) {
     if (status.ok()) return;
     clean = false;
-    base::LogError("could not undo a step of a pod",
-                   {{"pod", pod.id()}, {"step", step}, {"error", status}});
+    base::LogError("could not undo a step of a pod", {{"pod", pod.id()}, {"step", step}, {"error", status}});
   };
   Progress progress("undoing a pod");
   pod.Intend([](PodRecord& record) {

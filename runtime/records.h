@@ -25,7 +25,8 @@ struct PodRecord {
   base::ProcessIdentity monitor;                // pid -1: none
   std::optional<base::ProcessIdentity> holder;  // of a shared PID namespace
   std::string handler;                          // the one chosen when it was made; never changes under a pod
-  // Not part of what is kept: made up for a record that cannot be read, which stays as it is until it is removed.
+  // Not part of what is kept: made up for a record that cannot be read, which stays as it is until it is
+  // removed.
   bool stub = false;
 };
 

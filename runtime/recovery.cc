@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// After a start of berthd, second half: exit files, monitors, processes and pins say what is. In the background,
-// many pods at once; whoever asks something of a pod meanwhile waits for it (AwaitRecovery).
+// After a start of berthd, second half: exit files, monitors, processes and pins say what is. In the
+// background, many pods at once; whoever asks something of a pod meanwhile waits for it (AwaitRecovery).
 #include <sys/vfs.h>
 
 #include <algorithm>
@@ -87,7 +87,8 @@ void Reconcile(Core& core, const std::shared_ptr<Container>& container, const mo
       container->Began(init, known->started_at);
     return;
   }
-  // Nobody waits for this start any more, but it ends by itself: as RUNNING by the next look, or with its record.
+  // Nobody waits for this start any more, but it ends by itself: as RUNNING by the next look, or with its
+  // record.
   if (known != nullptr && known->state == "starting") return;
   if (container->ReadEnd()) return;  // it ended between the two looks
   if (record.stage == ContainerStage::kStarting) {
@@ -114,9 +115,8 @@ std::optional<monitor::Listed> AskMonitor(Pod& pod) {
   absl::Status reached = pod.ConnectMonitor(deadline);
   if (reached.ok()) {
     const auto monitor = pod.ConnectedMonitor();
-    auto answer = monitor != nullptr
-                      ? monitor->List(deadline)
-                      : absl::StatusOr<monitor::Listed>(absl::UnavailableError("it hung up"));
+    auto answer = monitor != nullptr ? monitor->List(deadline)
+                                     : absl::StatusOr<monitor::Listed>(absl::UnavailableError("it hung up"));
     if (answer.ok()) return std::move(*answer);
     reached = answer.status();
   }
@@ -124,8 +124,8 @@ std::optional<monitor::Listed> AskMonitor(Pod& pod) {
   return std::nullopt;
 }
 
-// The pins that a pod of this configuration has, and which of them is no namespace any more: its own mount went,
-// or the whole directory.
+// The pins that a pod of this configuration has, and which of them is no namespace any more: its own mount
+// went, or the whole directory.
 std::optional<std::string> MissingPin(const Pod& pod) {
   const NamespaceOptions namespaces = pod.record().status.config.namespaces;
   std::vector<std::pair<const char*, bool>> pins = {

@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::size_t kWriters = 16;  // exit records at a reboot: their fsyncs go together
 
-// What can still be told of a pod whose record is not readable: its row's keys. NOTREADY, so that it is stopped
-// and removed; everything of it on the host is found by its id.
+// What can still be told of a pod whose record is not readable: its row's keys. NOTREADY, so that it is
+// stopped and removed; everything of it on the host is found by its id.
 PodRecord PodStub(const store::PodRow& row, const absl::Status& why) {
   PodRecord record;
   record.status.id = row.id;
@@ -116,7 +116,8 @@ void NoteHalfRemoved(Pod& pod) {
     pod.Intend([](PodRecord& record) { record.stage = PodStage::kRemoving; });
   }
   for (const auto& container : pod.containers()) {
-    if (container->record().stage == ContainerStage::kCreating || base::Exists(container->places().record_dir))
+    if (container->record().stage == ContainerStage::kCreating ||
+        base::Exists(container->places().record_dir))
       continue;
     base::LogWarning("a container's record outlived its files; its removal is finished",
                      {{"container", container->id()}});
@@ -132,8 +133,7 @@ absl::Status LoadRecords(Core& core) {
   for (const auto& row : pod_rows) {
     auto record = DecodePod(row.record);
     // One bad record is one bad pod: named, shown as what it is, and no reason not to start.
-    if (!record.ok())
-      base::LogError("unreadable pod record", {{"pod", row.id}, {"error", record.status()}});
+    if (!record.ok()) base::LogError("unreadable pod record", {{"pod", row.id}, {"error", record.status()}});
     core.Add(std::make_shared<Pod>(core, record.ok() ? std::move(*record) : PodStub(row, record.status())));
   }
   for (const auto& row : container_rows) {

@@ -48,7 +48,8 @@ class RecoveryTest : public testing::Test {
     record.stage = stage;
     record.boot_id = base::BootId();
     if (stage == ContainerStage::kRunning || stage == ContainerStage::kStarting) {
-      record.status.state = stage == ContainerStage::kRunning ? ContainerState::kRunning : ContainerState::kCreated;
+      record.status.state =
+          stage == ContainerStage::kRunning ? ContainerState::kRunning : ContainerState::kCreated;
       record.status.started_at = 10;
       record.status.pid = 1;
       record.init = Dead();
@@ -72,7 +73,8 @@ class RecoveryTest : public testing::Test {
   }
   void HaveContainerRow(const store::ContainerRow& row) {
     ASSERT_TRUE(base::MakeDirs(RecordDir(row.pod_id, row.id)).ok());
-    ASSERT_TRUE(store_.Write([&](auto& t) { return t.InsertContainer(row); }, store::Durability::kNormal).ok());
+    ASSERT_TRUE(
+        store_.Write([&](auto& t) { return t.InsertContainer(row); }, store::Durability::kNormal).ok());
   }
   std::string RecordDir(const std::string& pod, const std::string& id) {
     return dir_.path() + "/root/pods/" + pod + "/containers/" + id;
@@ -84,7 +86,8 @@ class RecoveryTest : public testing::Test {
     end.reason = "Error";
     end.started_at = 10;
     end.finished_at = 20;
-    ASSERT_TRUE(base::WriteFile(RecordDir(pod, id) + "/" + monitor::kExitRecordName, monitor::ToJson(end)).ok());
+    ASSERT_TRUE(
+        base::WriteFile(RecordDir(pod, id) + "/" + monitor::kExitRecordName, monitor::ToJson(end)).ok());
   }
   FakeMonitor& MonitorOf(const std::string& pod) { return *hub_->Of(dir_.path() + "/run/pods/" + pod); }
   static monitor::Listed Runs(const std::string& id, const std::string& state = "running") {
@@ -179,8 +182,7 @@ TEST_F(RecoveryTest, LetsNoNumberOfSilentPodsHoldUpTheOthers) {
     if (i < 12) MonitorOf("p" + std::to_string(i)).Be("silent");
   }
   Begin();
-  for (int i = 12; i < 40; ++i)
-    EXPECT_TRUE(AwaitRecovery(*core_, "p" + std::to_string(i), Caller{}).ok());
+  for (int i = 12; i < 40; ++i) EXPECT_TRUE(AwaitRecovery(*core_, "p" + std::to_string(i), Caller{}).ok());
   EXPECT_FALSE(AwaitRecovery(*core_, "p0", Hurried()).ok());
   for (int i = 0; i < 12; ++i) MonitorOf("p" + std::to_string(i)).Be("");
 }
@@ -276,8 +278,11 @@ TEST_F(RecoveryTest, KnowsARebootByTheBootIdAndGivesTheAddressesBack) {
   attachment.result = R"({"cached":true})";
   network_.refused = 1;
   ASSERT_TRUE(store_
-                  .Write([&](auto& t) { return t.PutNetwork({"p", network::ToJson(attachment)}); },
-                         store::Durability::kFull)
+                  .Write(
+                      [&](auto& t) {
+                        return t.PutNetwork({"p", network::ToJson(attachment)});
+                      },
+                      store::Durability::kFull)
                   .ok());
   MonitorOf("p").Be("silent");  // nobody may ask it
   Begin();

@@ -108,8 +108,7 @@ class Runtime {
   // recorded. Unknown: OK.
   virtual absl::Status StopContainer(const std::string& id, std::int64_t grace_s, const Caller& caller) = 0;
   virtual absl::Status RemoveContainer(const std::string& id, const Caller& caller) = 0;  // unknown: OK
-  virtual absl::Status UpdateContainerResources(const std::string& id,
-                                                const cgroupfs::Resources& resources,
+  virtual absl::Status UpdateContainerResources(const std::string& id, const cgroupfs::Resources& resources,
                                                 const Caller& caller) = 0;
   virtual absl::Status ReopenLog(const std::string& id, const Caller& caller) = 0;
   // DEADLINE_EXCEEDED on time-out (whole tree killed); FAILED_PRECONDITION when not running. timeout_s 0 =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stand-ins for what runtime/ works on: monitors, cgroups, images, the network. The database is a real one in a
-// directory of the test's own.
+// Stand-ins for what runtime/ works on: monitors, cgroups, images, the network. The database is a real one in
+// a directory of the test's own.
 #pragma once
 
 #include <stdlib.h>
@@ -23,8 +23,12 @@ namespace berth::runtime {
 class FakeMonitor {
  public:
   // "" answers; "refuses" (nobody listens), "silent" (connects, and then nothing until the deadline).
-  void Be(const std::string& how) { Locked([&] { how_ = how; }); }
-  void Lists(monitor::Listed listed) { Locked([&] { listed_ = std::move(listed); }); }
+  void Be(const std::string& how) {
+    Locked([&] { how_ = how; });
+  }
+  void Lists(monitor::Listed listed) {
+    Locked([&] { listed_ = std::move(listed); });
+  }
   void StartsWith(std::function<absl::StatusOr<monitor::Started>(const monitor::StartRequest&)> start) {
     Locked([&] { start_ = std::move(start); });
   }
@@ -85,7 +89,8 @@ class FakeClient final : public monitor::Client {
   absl::StatusOr<base::ProcessIdentity> Holder(const monitor::HolderRequest&, base::Deadline) override {
     return absl::UnimplementedError("fake");
   }
-  absl::StatusOr<monitor::Started> Start(const monitor::StartRequest& request, base::Deadline deadline) override {
+  absl::StatusOr<monitor::Started> Start(const monitor::StartRequest& request,
+                                         base::Deadline deadline) override {
     BERTH_RETURN_IF_ERROR(monitor_->Answer("start", deadline));
     std::function<absl::StatusOr<monitor::Started>(const monitor::StartRequest&)> start;
     monitor_->Locked([&] { start = monitor_->start_; });
@@ -101,7 +106,8 @@ class FakeClient final : public monitor::Client {
     if (kill) kill(request.container_id);
     return absl::OkStatus();
   }
-  absl::StatusOr<base::UniqueFd> Exec(const monitor::ExecRequest&, const std::vector<int>&, base::Deadline deadline,
+  absl::StatusOr<base::UniqueFd> Exec(const monitor::ExecRequest&, const std::vector<int>&,
+                                      base::Deadline deadline,
                                       const std::shared_ptr<base::Cancellation>&) override {
     BERTH_RETURN_IF_ERROR(monitor_->Answer("exec", deadline));
     return base::UniqueFd();
@@ -150,7 +156,8 @@ class FakeHub final : public monitor::Hub {
     monitor->Locked([&] { monitor->events_ = std::move(events); });
     return std::make_unique<FakeClient>(monitor);
   }
-  absl::StatusOr<base::ProcessIdentity> Launch(const monitor::LaunchOptions& options, base::Deadline) override {
+  absl::StatusOr<base::ProcessIdentity> Launch(const monitor::LaunchOptions& options,
+                                               base::Deadline) override {
     const std::lock_guard lock(mutex_);
     ++launched[options.pod_id];
     return base::ToStatusOr(base::IdentifyProcess(::getpid()));
@@ -211,7 +218,9 @@ class FakeCgroups final : public cgroupfs::Host {
 
 class NoImages final : public image::Images {
  public:
-  absl::StatusOr<std::string> Pull(const image::PullRequest&) override { return absl::UnimplementedError("fake"); }
+  absl::StatusOr<std::string> Pull(const image::PullRequest&) override {
+    return absl::UnimplementedError("fake");
+  }
   absl::StatusOr<std::vector<std::string>> Import(const std::string&, const std::string&) override {
     return absl::UnimplementedError("fake");
   }
@@ -244,7 +253,9 @@ class FakeNetwork final : public network::Network {
     return refused-- > 0 ? absl::UnknownError("the fake plugin keeps it") : absl::OkStatus();
   }
   absl::Status Check(const network::Attachment&, base::Deadline) override { return absl::OkStatus(); }
-  absl::Status Gc(const std::vector<network::Attachment>&, base::Deadline) override { return absl::OkStatus(); }
+  absl::Status Gc(const std::vector<network::Attachment>&, base::Deadline) override {
+    return absl::OkStatus();
+  }
   absl::Status SetPodCidr(const std::string&) override { return absl::OkStatus(); }
   std::vector<network::Attachment> dels() {
     const std::lock_guard lock(mutex_);
@@ -262,7 +273,8 @@ class FullableStore final : public store::Store {
  public:
   explicit FullableStore(const std::string& path) : store_(*store::Store::Open(path)) {}
   absl::Status Write(std::function<absl::Status(store::Transaction&)> work, store::Durability how) override {
-    return full ? absl::ResourceExhaustedError("database or disk is full") : store_->Write(std::move(work), how);
+    return full ? absl::ResourceExhaustedError("database or disk is full")
+                : store_->Write(std::move(work), how);
   }
   absl::StatusOr<std::vector<store::PodRow>> Pods() override { return store_->Pods(); }
   absl::StatusOr<std::vector<store::ContainerRow>> Containers() override { return store_->Containers(); }

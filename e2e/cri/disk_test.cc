@@ -107,7 +107,8 @@ TEST_F(Disk, AFullRootKeepsNothingFromBeingStoppedAndRemoved) {
     disk.Fill();
     disk.Empty();
     Environment::Get().daemon().Restart();
-    WaitFor("what was removed to stay away", [&] { return Must(Cri().ListPodSandbox({})).items_size() == 0; });
+    WaitFor("what was removed to stay away",
+            [&] { return Must(Cri().ListPodSandbox({})).items_size() == 0; });
     const Pod after;
     EXPECT_EQ(OutputOf(after, Shell("echo fine")), "fine");
   }

@@ -41,7 +41,9 @@ class Recovery : public testing::Test {
   static std::vector<std::string> Look(const std::vector<const Pod*>& pods,
                                        const std::vector<const Container*>& containers) {
     std::vector<std::string> texts;
-    const auto add = [&](const google::protobuf::Message& message) { texts.push_back(message.DebugString()); };
+    const auto add = [&](const google::protobuf::Message& message) {
+      texts.push_back(message.DebugString());
+    };
     for (const Pod* pod : pods) {
       add(Must(Cri().PodSandboxStatus(WithPod<cri::PodSandboxStatusRequest>(pod->id()))));
       cri::ListPodSandboxRequest list;
@@ -153,11 +155,13 @@ class Reboot {
     for (const pid_t pid : processes) WaitReaped(pid);
     UnmountBelow(daemon.state());
     UnmountBelow(daemon.root());
-    for (const std::string& name : ListDir(daemon.state())) MustRun({"rm", "-rf", daemon.state() + "/" + name});
+    for (const std::string& name : ListDir(daemon.state()))
+      MustRun({"rm", "-rf", daemon.state() + "/" + name});
     boot_id_ = Environment::Get().dir() + "/boot_id";
     WriteFile(boot_id_, "11111111-2222-3333-4444-555555555555\n");
     // In the suite's own mount namespace: nobody else sees it.
-    if (::mount(boot_id_.c_str(), kBootId, nullptr, MS_BIND, nullptr) != 0) throw TestError("cannot mount boot_id");
+    if (::mount(boot_id_.c_str(), kBootId, nullptr, MS_BIND, nullptr) != 0)
+      throw TestError("cannot mount boot_id");
     daemon.Start();
   }
   ~Reboot() {
@@ -183,7 +187,8 @@ TEST_F(Recovery, AfterARebootEveryEndIsToldAddressesAreFreeAndRecordsStayUntilRe
   const auto addresses = [&] {
     std::set<std::string> held;
     for (const std::string& network : ListDir(Environment::Get().ipam_dir())) {
-      for (const std::string& name : ListDir(Environment::Get().ipam_dir() + "/" + network)) held.insert(name);
+      for (const std::string& name : ListDir(Environment::Get().ipam_dir() + "/" + network))
+        held.insert(name);
     }
     return held;
   };
@@ -226,7 +231,8 @@ TEST_F(Recovery, BerthdAndMonitorBothKilledWhileAContainerExits7) {
     const cri::ContainerStatus status = container.WaitExit();
     EXPECT_EQ(status.exit_code(), reaped ? 137 : 7);
     EXPECT_EQ(status.reason(), "Error");
-    EXPECT_THAT(status.message(), HasSubstr(reaped ? "monitor lost" : "monitor lost; exit status from the kernel"));
+    EXPECT_THAT(status.message(),
+                HasSubstr(reaped ? "monitor lost" : "monitor lost; exit status from the kernel"));
     EXPECT_EQ(OutputOf(pod, Shell("echo fine")), "fine") << "by a new monitor";
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processes, volumes and monitors that hang: who asks is told what is waited for, the rest of the node does not
-// notice, and what hangs is stopped and removed as soon as the kernel allows.
+// Processes, volumes and monitors that hang: who asks is told what is waited for, the rest of the node does
+// not notice, and what hangs is stopped and removed as soon as the kernel allows.
 #include <gmock/gmock.h>
 #include <signal.h>
 

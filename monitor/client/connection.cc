@@ -53,10 +53,9 @@ absl::Status ClientConnection::Transmit(const std::string& text, const std::vect
   }
 }
 
-absl::StatusOr<ClientConnection::Answer> ClientConnection::Call(const char* type, nlohmann::json request,
-                                                                const std::vector<int>& fds,
-                                                                base::Deadline deadline,
-                                                                const std::shared_ptr<base::Cancellation>& cancellation) {
+absl::StatusOr<ClientConnection::Answer> ClientConnection::Call(
+    const char* type, nlohmann::json request, const std::vector<int>& fds, base::Deadline deadline,
+    const std::shared_ptr<base::Cancellation>& cancellation) {
   Waiter waiter;
   int handle = 0;
   if (cancellation != nullptr) {

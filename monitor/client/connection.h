@@ -24,8 +24,8 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
     nlohmann::json fields;
     std::vector<base::UniqueFd> fds;
   };
-  // Sends {"type": type, …} and waits: for the answer, the deadline, the connection's end or the cancellation.
-  // Thread safe.
+  // Sends {"type": type, …} and waits: for the answer, the deadline, the connection's end or the
+  // cancellation. Thread safe.
   absl::StatusOr<Answer> Call(const char* type, nlohmann::json request, const std::vector<int>& fds,
                               base::Deadline deadline,
                               const std::shared_ptr<base::Cancellation>& cancellation = nullptr);

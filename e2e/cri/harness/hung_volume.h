@@ -11,9 +11,9 @@ namespace berth::e2e {
 
 class HungVolume {
  public:
-  // kAll: not even the root's attributes are told, who looks at `path` hangs (and can be killed: nobody has read
-  // the request). kFiles: the root can be mounted and opened; who looks at a name in it is in state D, and no
-  // signal reaches it, since the request was read.
+  // kAll: not even the root's attributes are told, who looks at `path` hangs (and can be killed: nobody has
+  // read the request). kFiles: the root can be mounted and opened; who looks at a name in it is in state D,
+  // and no signal reaches it, since the request was read.
   enum class Hangs { kAll, kFiles };
   HungVolume(std::string path, Hangs how);
   ~HungVolume() { Release(); }
