@@ -310,7 +310,8 @@ TEST_F(PullTest, ACancelledPullEndsSoonAndLeavesNothing) {
   }));
   const auto id = images_->Pull({registry.address() + "/app:1", std::nullopt, [&] { return cancel.load(); }});
   EXPECT_EQ(id.status().code(), absl::StatusCode::kCancelled) << id.status();
-  EXPECT_THAT(std::string(id.status().message()), HasSubstr("in stage 'manifest and config'")) << "how far it came";
+  EXPECT_THAT(std::string(id.status().message()), HasSubstr("in stage 'manifest and config'"))
+      << "how far it came";
   images_.reset();
   EXPECT_EQ(Count(layout_.work()), 0u);
   EXPECT_EQ(Count(layout_.layers()), 0u);
