@@ -259,7 +259,7 @@ class Machine:
         self.close()
         raise VmError(f"the machine {words}; its console ({self.console}):\n{tail}")
 
-    def console_tail(self, lines=40):
+    def console_tail(self, lines=120):  # a panic with its trace takes eighty
         """The last lines of the console, and of what qemu itself said."""
         text = b""
         for name in (f"{self.dir}/qemu.log", self.console):
