@@ -40,6 +40,12 @@ else()
   target_compile_definitions(berth_options INTERFACE $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
 endif()
 
+if(BERTH_FUZZERS)
+  # Everything that a fuzzer may reach reports its coverage.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_custom_target(fuzzers)
+endif()
+
 # berth_library(NAME SOURCES a.cc … DEPS x …): the static library berth_NAME of a folder. DEPS are what its
 # public headers and code may include; the linker keeps the arrows of docs/architecture.md.
 function(berth_library name)
@@ -59,4 +65,25 @@ function(berth_test name)
     set(labels real)
   endif()
   gtest_discover_tests(${name} PROPERTIES LABELS ${labels} TIMEOUT 120 DISCOVERY_TIMEOUT 60)
+endfunction()
+
+# berth_fuzzer(NAME SOURCE x_fuzzer.cc SEEDS DIR DEPS x …): a libFuzzer program NAME_fuzzer and a ctest case
+# fuzz.NAME that runs it from the committed seeds for BERTH_FUZZ_SECONDS. What it finds on the way is kept in
+# the build directory, and a case that fails is written there. Nothing without BERTH_FUZZERS.
+set(BERTH_FUZZ_SECONDS 5 CACHE STRING "How long ctest runs each fuzzer")
+function(berth_fuzzer name)
+  if(NOT BERTH_FUZZERS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "SOURCE;SEEDS" "DEPS" ${ARGN})
+  add_executable(${name}_fuzzer ${ARG_SOURCE})
+  target_link_libraries(${name}_fuzzer PRIVATE berth_options ${ARG_DEPS})
+  target_link_options(${name}_fuzzer PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers ${name}_fuzzer)
+  set(found ${CMAKE_BINARY_DIR}/fuzz/${name})
+  file(MAKE_DIRECTORY ${found})
+  add_test(NAME fuzz.${name} COMMAND ${name}_fuzzer -max_total_time=${BERTH_FUZZ_SECONDS} -timeout=20
+           -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=${found}-failed- ${found}
+           ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_SEEDS})
+  set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 600)
 endfunction()
