@@ -11,6 +11,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -303,12 +304,15 @@ TEST_F(PullTest, BasicCredentialsGoToTheRegistryAndToNoMirror) {
 
 TEST_F(PullTest, ACancelledPullEndsSoonAndLeavesNothing) {
   std::atomic<bool> cancel{false};
+  std::promise<void> ended;
+  std::shared_future<void> end = ended.get_future().share();
   FakeRegistry registry(Serving(Small(), [&](const Request& request, Reply&) {
     if (request.path.find("/blobs/") == std::string::npos) return;
     cancel = true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    end.wait();  // no byte comes: only the cancellation can end this pull
   }));
   const auto id = images_->Pull({registry.address() + "/app:1", std::nullopt, [&] { return cancel.load(); }});
+  ended.set_value();
   EXPECT_EQ(id.status().code(), absl::StatusCode::kCancelled) << id.status();
   EXPECT_THAT(std::string(id.status().message()), HasSubstr("in stage 'manifest and config'"))
       << "how far it came";
