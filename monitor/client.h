@@ -78,6 +78,10 @@ class Client {
     return Exec(request, fds, deadline, nullptr);
   }
   virtual absl::Status ExecKill(const std::string& exec_id, base::Deadline deadline) = 0;
+  // fds as the request's flags say; borrowed for the call. With a terminal its master is returned.
+  virtual absl::StatusOr<base::UniqueFd> Attach(const AttachRequest& request, const std::vector<int>& fds,
+                                                base::Deadline deadline) = 0;
+  virtual absl::Status AttachInputLast(const AttachInputLastRequest& request, base::Deadline deadline) = 0;
   virtual absl::Status ReopenLog(const std::string& container_id, base::Deadline deadline) = 0;
   virtual absl::Status Update(const std::string& container_id, std::optional<std::int64_t> memory_limit_bytes,
                               base::Deadline deadline) = 0;

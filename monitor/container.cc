@@ -2,6 +2,7 @@
 // The second half of a container's life: requests while it runs, and its end.
 #include "monitor/container.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,12 +33,18 @@ Container::Container(Context& context, StartRequest request)
       request_(std::move(request)),
       program_{request_.runtime, request_.runtime_root, request_.runtime_args, request_.hide_mount},
       log_([this](std::uint64_t total) { LogDropped(total); }),
-      streams_(context.loop, log_),
+      attachments_(std::make_shared<Attachments>(
+          context.loop, Attachments::Hooks{[this] { streams_.Resume(); }, [this] { EndStdin(); }})),
+      streams_(context.loop, log_,
+               [this](const std::string& stream, std::string_view bytes) {
+                 return attachments_->Take(stream, bytes);
+               }),
       oom_(context.loop, context.cgroups, request_.cgroup, request_.pod_cgroup) {}
 
 Container::~Container() {
   *stopped_ = true;
   context_.loop.Cancel(retry_);
+  attachments_->Finish();
 }
 
 nlohmann::json Container::Describe() const {
@@ -115,6 +122,31 @@ std::optional<ReplyError> Container::ReopenLog() {
   return std::nullopt;
 }
 
+void Container::Attach(const AttachRequest& request, std::vector<base::UniqueFd> fds, const Reply& reply) {
+  std::vector<base::UniqueFd> master;
+  if (request_.tty) {
+    master.emplace_back(::fcntl(stdin_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!master.front()) {
+      const base::Error error = base::SyscallFailed(errno, "duplicate the terminal");
+      return reply.failed({kErrFailed, "attach", error.Message()});
+    }
+  }
+  Attachments::Pipes pipes;
+  std::size_t next = 0;
+  if (request.has_stdin) pipes.in = std::move(fds[next++]);
+  if (request.has_stdout) pipes.out = std::move(fds[next++]);
+  if (request.has_stderr) pipes.err = std::move(fds[next++]);
+  attachments_->Add(request.attach_id, std::move(pipes));
+  reply.ok({}, std::move(master));
+}
+
+// A terminal's stays: its users end their input by a character, and may come back.
+void Container::EndStdin() {
+  if (!request_.stdin_once || request_.tty) return;
+  attachments_->SetStdin(-1);
+  stdin_.Reset();
+}
+
 namespace {
 
 CpuThrottling ReadThrottling(const cgroupfs::Host& cgroups, const std::string& path) {
@@ -159,6 +191,8 @@ void Container::End() {
   KillRest([this](const std::vector<pid_t>& left) {
     oom_.Stop();
     streams_.DrainAndClose();
+    attachments_->Finish();
+    stdin_.Reset();
     record_.log_dropped_bytes = log_.dropped_bytes();
     Explain(record_);
     if (!left.empty())
@@ -166,7 +200,6 @@ void Container::End() {
                          " of its processes do not die";
     StoreRecord([this] {
       state_ = State::kExited;
-      stdin_.Reset();
       pidfd_.Reset();
       context_.broadcast({{"event", "exited"}, {"container_id", request_.container_id}});
       DeleteAtRuntime([this] { Forgettable(); });

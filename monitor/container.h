@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/process.h"
+#include "monitor/attach.h"
 #include "monitor/birth.h"
 #include "monitor/cgroup_kill.h"
 #include "monitor/console.h"
@@ -33,6 +34,9 @@ class Container {
   std::optional<ReplyError> Signal(const SignalRequest& request);
   std::optional<ReplyError> Kill(const KillRequest& request);
   std::optional<ReplyError> ReopenLog();
+  // `fds` as the flags say.
+  void Attach(const AttachRequest& request, std::vector<base::UniqueFd> fds, const Reply& reply);
+  void AttachInputLast(const std::string& attach_id) { attachments_->InputIsLast(attach_id); }
   void Update(std::optional<std::int64_t> memory_limit_bytes) {
     request_.memory_limit_bytes = memory_limit_bytes;
   }
@@ -66,6 +70,7 @@ class Container {
   void DeleteAtRuntime(std::function<void()> then);
   void Forgettable();
   void LogDropped(std::uint64_t total);
+  void EndStdin();
   ExitRecord NewRecord() const;
   std::string EarlyWords();
   std::string PathInRunDir(const char* name) const { return request_.run_dir + "/" + name; }
@@ -91,10 +96,12 @@ class Container {
   std::unique_ptr<RuntimeCall> call_;
   std::optional<ConsoleSocket> console_;
   base::UniqueFd out_,
-      err_;               // reading ends until the log streams have them; out_ is the master with a terminal
-  base::UniqueFd stdin_;  // writing end while stdin is open
+      err_;  // reading ends until the log streams have them; out_ is the master with a terminal
+  // Where its input goes, while that is open: the pipe's writing end, or the terminal's master once more.
+  base::UniqueFd stdin_;
   std::string early_words_;  // what was on stderr before the command ran: the runtime's
   LogWriter log_;
+  std::shared_ptr<Attachments> attachments_;
   LogStreams streams_;
   OomWatch oom_;
   std::shared_ptr<CgroupKill> killing_;

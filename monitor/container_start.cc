@@ -83,6 +83,7 @@ base::Result<void> Container::OpenStdio(std::vector<base::SpawnOptions::Fd>& fds
     auto in = MakePipe();
     if (!in) return in.TakeError();
     stdin_ = std::move(in->write);
+    ::fcntl(stdin_.get(), F_SETFL, O_NONBLOCK);  // of our end only
     fds.push_back({in->read.Release(), STDIN_FILENO});
   }
   return {};
@@ -212,11 +213,13 @@ void Container::Run() {
   state_ = State::kRunning;
   *stopped_ = true;
   if (request_.tty) {
+    stdin_.Reset(::fcntl(out_.get(), F_DUPFD_CLOEXEC, 0));
     if (out_) (void)streams_.Add(std::move(out_), "stdout");
   } else {
     (void)streams_.Add(std::move(out_), "stdout");
     (void)streams_.Add(std::move(err_), "stderr");
   }
+  if (!request_.tty || request_.stdin_open) attachments_->SetStdin(stdin_.get());
   replied_ = true;
   reply_.ok({{"pid", pid_}, {"start_ticks", start_ticks_}, {"started_at", started_at_}}, {});
   if (ended_) return End();

@@ -19,13 +19,26 @@ LogStreams::~LogStreams() {
 base::Result<void> LogStreams::Add(base::UniqueFd fd, const std::string& stream) {
   const int number = fd.get();
   ::fcntl(number, F_SETFL, ::fcntl(number, F_GETFL) | O_NONBLOCK);
-  auto source = std::make_unique<Source>(Source{std::move(fd), LogSplitter(stream)});
-  Source* raw = source.get();
+  auto source = std::make_unique<Source>(Source{std::move(fd), stream, LogSplitter(stream)});
+  Source& added = *source;
   sources_[number] = std::move(source);
-  return loop_.Watch(number, EPOLLIN, [this, raw](std::uint32_t) {
-    (void)ReadOnce(*raw);
-    if (raw->ended) loop_.Unwatch(raw->fd.get());
+  return Watch(added);
+}
+
+base::Result<void> LogStreams::Watch(Source& source) {
+  return loop_.Watch(source.fd.get(), EPOLLIN, [this, &source](std::uint32_t) {
+    (void)ReadOnce(source);
+    if (source.ended) return loop_.Unwatch(source.fd.get());
+    if (!paused_) return;
+    for (const auto& [number, each] : sources_) loop_.Unwatch(number);
   });
+}
+
+void LogStreams::Resume() {
+  if (!std::exchange(paused_, false)) return;
+  for (const auto& [number, source] : sources_) {
+    if (!source->ended) (void)Watch(*source);
+  }
 }
 
 bool LogStreams::ReadOnce(Source& source) {
@@ -43,6 +56,7 @@ bool LogStreams::ReadOnce(Source& source) {
   records.clear();
   source.splitter.Feed(std::string_view(buffer, static_cast<std::size_t>(got)), base::RealtimeNs(), records);
   writer_.Write(records, static_cast<std::uint64_t>(got));
+  if (!tap_(source.stream, std::string_view(buffer, static_cast<std::size_t>(got)))) paused_ = true;
   if (records.capacity() > 2 * kReadBytes) records = std::string();
   return true;
 }

@@ -3,9 +3,11 @@
 // its log.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -17,10 +19,13 @@ namespace berth::monitor {
 
 class LogStreams {
  public:
-  LogStreams(Loop& loop, LogWriter& writer) : loop_(loop), writer_(writer) {}
+  // What was read for the log, for others who want it. False: read no more until Resume().
+  using Tap = std::function<bool(const std::string& stream, std::string_view bytes)>;
+  LogStreams(Loop& loop, LogWriter& writer, Tap tap) : loop_(loop), writer_(writer), tap_(std::move(tap)) {}
   ~LogStreams();
   // Starts reading `fd`, made non-blocking, as `stream` ("stdout", "stderr").
   base::Result<void> Add(base::UniqueFd fd, const std::string& stream);
+  void Resume();
   // Everybody who could write is dead: reads what is left, until the end or until nothing is there (somebody
   // outside may hold the other end), writes the last line without its newline, and closes.
   void DrainAndClose();
@@ -28,15 +33,19 @@ class LogStreams {
  private:
   struct Source {
     base::UniqueFd fd;
+    std::string stream;
     LogSplitter splitter;
     bool ended = false;
   };
   // False at the end of the stream or when nothing is there now.
   bool ReadOnce(Source& source);
+  base::Result<void> Watch(Source& source);
   void End(Source& source);
 
   Loop& loop_;
   LogWriter& writer_;
+  const Tap tap_;
+  bool paused_ = false;
   std::map<int, std::unique_ptr<Source>> sources_;
 };
 

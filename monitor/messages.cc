@@ -91,4 +91,27 @@ void from_json(const json& j, ExecRequest& r) {
 void to_json(json& j, const ExecKillRequest& r) { j = json{{"exec_id", r.exec_id}}; }
 void from_json(const json& j, ExecKillRequest& r) { Read(j, "exec_id", r.exec_id); }
 
+void to_json(json& j, const AttachRequest& r) {
+  j = json{{"container_id", r.container_id},
+           {"attach_id", r.attach_id},
+           {"has_stdin", r.has_stdin},
+           {"has_stdout", r.has_stdout},
+           {"has_stderr", r.has_stderr}};
+}
+void from_json(const json& j, AttachRequest& r) {
+  Read(j, "container_id", r.container_id);
+  Read(j, "attach_id", r.attach_id);
+  Read(j, "has_stdin", r.has_stdin);
+  Read(j, "has_stdout", r.has_stdout);
+  Read(j, "has_stderr", r.has_stderr);
+}
+
+void to_json(json& j, const AttachInputLastRequest& r) {
+  j = json{{"container_id", r.container_id}, {"attach_id", r.attach_id}};
+}
+void from_json(const json& j, AttachInputLastRequest& r) {
+  Read(j, "container_id", r.container_id);
+  Read(j, "attach_id", r.attach_id);
+}
+
 }  // namespace berth::monitor

@@ -100,6 +100,23 @@ struct ExecKillRequest {
   std::string exec_id;
 };
 
+// attach: descriptors as the flags say: the reading end of a pipe with the client's input, the writing ends
+// of pipes for what the container writes from now on. → {}; with a terminal its master comes along, for its
+// size. It lasts until the pipes close: from the client's side, or when the container has ended.
+struct AttachRequest {
+  std::string container_id;
+  std::string attach_id;
+  bool has_stdin = false;
+  bool has_stdout = false;
+  bool has_stderr = false;
+};
+// attach_input_last: the end of that attacher's input, whenever it comes, was meant by the client (it closed
+// its input or left), not the end of the daemon. → {}. With stdin_once it ends the container's input.
+struct AttachInputLastRequest {
+  std::string container_id;
+  std::string attach_id;
+};
+
 // reopen_log {container_id} → {}: the file at log_path is opened anew between two records.
 // update {container_id, memory_limit_bytes} → {}
 // list → {"containers": [{"id", "state": "starting"|"running"|"exited", "pid", "start_ticks", "started_at"}],
@@ -124,5 +141,9 @@ void to_json(nlohmann::json& json, const ExecRequest& request);
 void from_json(const nlohmann::json& json, ExecRequest& request);
 void to_json(nlohmann::json& json, const ExecKillRequest& request);
 void from_json(const nlohmann::json& json, ExecKillRequest& request);
+void to_json(nlohmann::json& json, const AttachRequest& request);
+void from_json(const nlohmann::json& json, AttachRequest& request);
+void to_json(nlohmann::json& json, const AttachInputLastRequest& request);
+void from_json(const nlohmann::json& json, AttachInputLastRequest& request);
 
 }  // namespace berth::monitor

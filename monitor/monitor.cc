@@ -107,6 +107,7 @@ void Monitor::Dispatch(const Peer& peer, const std::string& type, const Json& re
       {"start", &Monitor::OnStart},        {"signal", &Monitor::OnSignal},
       {"kill", &Monitor::OnKill},          {"exec", &Monitor::OnExec},
       {"exec_kill", &Monitor::OnExecKill}, {"reopen_log", &Monitor::OnReopenLog},
+      {"attach", &Monitor::OnAttach},      {"attach_input_last", &Monitor::OnAttachInputLast},
       {"update", &Monitor::OnUpdate},      {"list", &Monitor::OnList},
       {"forget", &Monitor::OnForget},      {"shutdown", &Monitor::OnShutdown},
       {"ping", &Monitor::OnPing}};
@@ -225,6 +226,27 @@ void Monitor::OnExecKill(const Peer&, const Json& json, Fds, Reply reply) {
   const auto at = execs_.find(request.exec_id);
   if (at == execs_.end()) return reply.failed({kErrNotFound, "", "no exec '" + request.exec_id + "' here"});
   at->second.exec->Kill();
+  reply.ok({}, {});
+}
+
+void Monitor::OnAttach(const Peer&, const Json& json, Fds fds, Reply reply) {
+  const auto request = json.get<AttachRequest>();
+  Container* container = FindOrFail(json, reply);
+  if (container == nullptr) return;
+  if (container->state() != Container::State::kRunning)
+    return reply.failed({kErrNotRunning, "", "the container is not running"});
+  const std::size_t wanted =
+      std::size_t{request.has_stdin} + std::size_t{request.has_stdout} + std::size_t{request.has_stderr};
+  if (!IsName(request.attach_id) || fds.size() != wanted)
+    return reply.failed(
+        {kErrInvalid, "", "an attach like this takes a name and " + std::to_string(wanted) + " descriptors"});
+  container->Attach(request, std::move(fds), reply);
+}
+
+void Monitor::OnAttachInputLast(const Peer&, const Json& json, Fds, Reply reply) {
+  Container* container = FindOrFail(json, reply);
+  if (container == nullptr) return;
+  container->AttachInputLast(json.get<AttachInputLastRequest>().attach_id);
   reply.ok({}, {});
 }
 

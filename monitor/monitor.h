@@ -48,6 +48,8 @@ class Monitor {
   void OnKill(const Peer& peer, const Json& request, Fds fds, Reply reply);
   void OnExec(const Peer& peer, const Json& request, Fds fds, Reply reply);
   void OnExecKill(const Peer& peer, const Json& request, Fds fds, Reply reply);
+  void OnAttach(const Peer& peer, const Json& request, Fds fds, Reply reply);
+  void OnAttachInputLast(const Peer& peer, const Json& request, Fds fds, Reply reply);
   void OnReopenLog(const Peer& peer, const Json& request, Fds fds, Reply reply);
   void OnUpdate(const Peer& peer, const Json& request, Fds fds, Reply reply);
   void OnList(const Peer& peer, const Json& request, Fds fds, Reply reply);

@@ -115,6 +115,13 @@ class FakeClient final : public monitor::Client {
   absl::Status ExecKill(const std::string&, base::Deadline deadline) override {
     return monitor_->Answer("exec_kill", deadline);
   }
+  absl::StatusOr<base::UniqueFd> Attach(const monitor::AttachRequest&, const std::vector<int>&,
+                                        base::Deadline) override {
+    return absl::UnimplementedError("fake");
+  }
+  absl::Status AttachInputLast(const monitor::AttachInputLastRequest&, base::Deadline) override {
+    return absl::UnimplementedError("fake");
+  }
   absl::Status ReopenLog(const std::string&, base::Deadline deadline) override {
     return monitor_->Answer("reopen_log", deadline);
   }

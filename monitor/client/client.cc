@@ -98,6 +98,18 @@ absl::Status ClientImpl::ExecKill(const std::string& exec_id, base::Deadline dea
   return Simple("exec_kill", ExecKillRequest{exec_id}, deadline);
 }
 
+absl::StatusOr<base::UniqueFd> ClientImpl::Attach(const AttachRequest& request, const std::vector<int>& fds,
+                                                  base::Deadline deadline) {
+  auto answer = connection_->Call("attach", request, fds, deadline);
+  if (!answer.ok()) return answer.status();
+  if (answer->fds.empty()) return base::UniqueFd();
+  return std::move(answer->fds.front());
+}
+
+absl::Status ClientImpl::AttachInputLast(const AttachInputLastRequest& request, base::Deadline deadline) {
+  return Simple("attach_input_last", request, deadline);
+}
+
 absl::Status ClientImpl::ReopenLog(const std::string& container_id, base::Deadline deadline) {
   return Simple("reopen_log", {{"container_id", container_id}}, deadline);
 }

@@ -28,6 +28,9 @@ class ClientImpl : public Client {
                                       base::Deadline deadline,
                                       const std::shared_ptr<base::Cancellation>& cancellation) override;
   absl::Status ExecKill(const std::string& exec_id, base::Deadline deadline) override;
+  absl::StatusOr<base::UniqueFd> Attach(const AttachRequest& request, const std::vector<int>& fds,
+                                        base::Deadline deadline) override;
+  absl::Status AttachInputLast(const AttachInputLastRequest& request, base::Deadline deadline) override;
   absl::Status ReopenLog(const std::string& container_id, base::Deadline deadline) override;
   absl::Status Update(const std::string& container_id, std::optional<std::int64_t> memory_limit_bytes,
                       base::Deadline deadline) override;
