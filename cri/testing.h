@@ -129,6 +129,17 @@ class FakeRuntime final : public runtime::Runtime {
                                                std::int64_t, const runtime::Caller& caller) override {
     return on_exec(caller);
   }
+  absl::StatusOr<std::unique_ptr<runtime::Stdio>> Exec(const std::string&, const runtime::StdioRequest&,
+                                                       const runtime::Caller&) override {
+    return absl::UnimplementedError("fake");
+  }
+  absl::StatusOr<std::unique_ptr<runtime::Stdio>> Attach(const std::string&, const runtime::StdioRequest&,
+                                                         const runtime::Caller&) override {
+    return absl::UnimplementedError("fake");
+  }
+  absl::StatusOr<base::UniqueFd> PodSocket(const std::string&, int) const override {
+    return absl::UnimplementedError("fake");
+  }
   absl::StatusOr<runtime::ContainerStatsView> Stats(const std::string& id) const override {
     const auto found = FindContainer(id);
     if (!found.ok()) return found.status();

@@ -8,14 +8,11 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "base/fault.h"
-#include "base/files.h"
-#include "base/ids.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "runtime/bundle.h"
+#include "runtime/exec_process.h"
 #include "runtime/managers.h"
-#include "runtime/monitors.h"
+#include "runtime/pipe.h"
 
 namespace berth::runtime {
 namespace {
@@ -23,7 +20,6 @@ namespace {
 // The client refuses messages above 16 MiB, all fields together.
 constexpr std::size_t kOutputCap = (16 << 20) - (64 << 10);
 constexpr std::int64_t kBeginNs = 60 * base::kSecondNs;
-constexpr std::int64_t kKillNs = 10 * base::kSecondNs;
 
 struct Stream {
   base::UniqueFd read;
@@ -32,12 +28,10 @@ struct Stream {
 };
 
 absl::StatusOr<Stream> MakeStream(std::string* into) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return base::SyscallError(errno, "pipe2");
-  Stream stream{base::UniqueFd(ends[0]), base::UniqueFd(ends[1]), into};
+  BERTH_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
   // Only our end: the program gets an ordinary blocking pipe.
-  if (::fcntl(stream.read.get(), F_SETFL, O_NONBLOCK) != 0) return base::SyscallError(errno, "fcntl");
-  return stream;
+  if (::fcntl(pipe.read.get(), F_SETFL, O_NONBLOCK) != 0) return base::SyscallError(errno, "fcntl");
+  return Stream{std::move(pipe.read), std::move(pipe.write), into};
 }
 
 // Takes what is there; what is above the cap is read and dropped, so that the program never stalls. At most
@@ -59,47 +53,23 @@ void Drain(Stream& stream, std::size_t* room) {
   }
 }
 
-class Exec {
+class SyncExec {
  public:
-  Exec(Container& container, std::string id) : container_(container), id_(std::move(id)) {}
+  explicit SyncExec(std::shared_ptr<Container> container) : process_(std::move(container)) {}
 
   absl::Status Begin(const std::vector<std::string>& command, base::Deadline deadline, const Caller& caller) {
-    BERTH_ASSIGN_OR_RETURN(const nlohmann::json spec, ReadBundle(container_));
-    const nlohmann::json process = oci::BuildExecProcess(spec, command, /*tty=*/false);
-    std::string text;
-    try {
-      text = process.dump();
-    } catch (const nlohmann::json::exception&) {
-      return absl::InvalidArgumentError("the command is not UTF-8: the OCI runtime takes JSON only");
-    }
-    const std::string file = absl::StrCat(container_.places().state, "/exec-", base::ShortId(id_), ".json");
-    BERTH_RETURN_IF_ERROR(base::ToStatus(base::WriteFile(file, text)));
-    const absl::Cleanup erase = [&] { ::unlink(file.c_str()); };
     BERTH_ASSIGN_OR_RETURN(out_, MakeStream(&result_.out));
     BERTH_ASSIGN_OR_RETURN(err_, MakeStream(&result_.err));
-    BERTH_ASSIGN_OR_RETURN(monitor_, container_.pod()->Monitor(deadline));
-    container_.pod()->ExpectExec(id_);
-    if (container_.pod()->ExecEventFd(id_) < 0) {
-      container_.pod()->ForgetExec(id_);
-      return absl::ResourceExhaustedError("no descriptor is left to wait for a command with");
-    }
-    BERTH_FAULT_POINT("runtime.exec");
-    const monitor::ExecRequest request{container_.id(), id_, file, /*tty=*/false, /*has_stdin=*/false};
-    auto begun = monitor_->Exec(request, {out_.write.get(), err_.write.get()}, deadline, caller.cancellation);
+    const auto begun = process_.Begin(command, /*tty=*/false, /*has_stdin=*/false,
+                                      {out_.write.get(), err_.write.get()}, {caller.cancellation, deadline});
     out_.write.Reset();
     err_.write.Reset();
-    if (!begun.ok()) {
-      container_.pod()->ForgetExec(id_);
-      if (absl::IsDeadlineExceeded(begun.status()) || absl::IsCancelled(begun.status()))
-        (void)monitor_->ExecKill(id_, base::Deadline::After(kKillNs));
-      return FromMonitor(begun.status());
-    }
-    return absl::OkStatus();
+    return begun.status();
   }
 
   // True when it ended; false when the deadline passed or the caller left (`wake` readable).
   bool WaitEnd(base::Deadline deadline, int wake) {
-    const int ended = container_.pod()->ExecEventFd(id_);
+    const int ended = process_.ended_fd();
     for (;;) {
       pollfd fds[] = {
           {ended, POLLIN, 0}, {out_.read.get(), POLLIN, 0}, {err_.read.get(), POLLIN, 0}, {wake, POLLIN, 0}};
@@ -119,25 +89,13 @@ class Exec {
   }
 
   absl::StatusOr<ExecResult> Take() {
-    auto end = container_.pod()->WaitExec(id_, base::Deadline::After(kKillNs));
-    if (!end.ok()) return end.status();
-    result_.exit_code = end->exit_code;
+    BERTH_ASSIGN_OR_RETURN(result_.exit_code, process_.Take());
     return std::move(result_);
   }
-
-  absl::Status Kill() {
-    BERTH_FAULT_POINT("runtime.exec_kill");
-    const auto killed = monitor_->ExecKill(id_, base::Deadline::After(kKillNs));
-    auto end = container_.pod()->WaitExec(id_, base::Deadline::After(kKillNs));
-    if (!end.ok()) container_.pod()->ForgetExec(id_);
-    if (!killed.ok() && !absl::IsNotFound(killed)) return killed;
-    return absl::IsUnavailable(end.status()) ? absl::OkStatus() : end.status();
-  }
+  absl::Status Kill() { return process_.Kill(); }
 
  private:
-  Container& container_;
-  const std::string id_;
-  std::shared_ptr<monitor::Client> monitor_;
+  ExecProcess process_;
   Stream out_, err_;
   std::size_t room_ = kOutputCap;
   ExecResult result_;
@@ -147,11 +105,7 @@ class Exec {
 
 absl::StatusOr<ExecResult> ExecSync(Core&, Container& container, const std::vector<std::string>& command,
                                     std::int64_t timeout_s, const Caller& caller) {
-  if (command.empty()) return absl::InvalidArgumentError("cmd is empty");
   if (timeout_s < 0) return absl::InvalidArgumentError("timeout is negative");
-  if (container.state() != ContainerState::kRunning)
-    return absl::FailedPreconditionError(absl::StrCat("container '", container.id(), "' is not running"));
-
   // Readable when the caller has gone; shared with a callback that may come late.
   const auto wake = std::make_shared<base::UniqueFd>(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   int handle = 0;
@@ -163,7 +117,7 @@ absl::StatusOr<ExecResult> ExecSync(Core&, Container& container, const std::vect
 
   const base::Deadline deadline =
       timeout_s == 0 ? base::Deadline::Never() : base::Deadline::After(timeout_s * base::kSecondNs);
-  Exec exec(container, base::NewId());
+  SyncExec exec(container.shared_from_this());
   // A timeout of the request counts from here, also for what the OCI runtime needs to begin.
   const base::Deadline begin_by =
       std::min(deadline, base::Deadline::After(kBeginNs),
@@ -173,12 +127,7 @@ absl::StatusOr<ExecResult> ExecSync(Core&, Container& container, const std::vect
       return absl::DeadlineExceededError(absl::StrCat("command '", command.front(), "' was not begun within ",
                                                       timeout_s, " s: ", begun.message()));
     }
-    if (container.state() != ContainerState::kRunning)
-      return absl::FailedPreconditionError(
-          absl::StrCat("container '", container.id(), "' is not running any more"));
-    return begun.code() == absl::StatusCode::kAborted
-               ? absl::UnknownError(absl::StrCat("exec: ", begun.message()))
-               : begun;
+    return begun;
   }
   if (exec.WaitEnd(deadline, wake->get())) return exec.Take();
   const bool left = !deadline.Passed();

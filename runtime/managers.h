@@ -13,6 +13,7 @@
 #include "runtime/container.h"
 #include "runtime/core.h"
 #include "runtime/pod.h"
+#include "runtime/stdio.h"
 
 namespace berth::runtime {
 
@@ -72,6 +73,16 @@ absl::Status ReopenLog(Core& core, Container& container);
 // exec_sync.cc
 absl::StatusOr<ExecResult> ExecSync(Core& core, Container& container, const std::vector<std::string>& command,
                                     std::int64_t timeout_s, const Caller& caller);
+
+// attach.cc
+absl::StatusOr<std::unique_ptr<Stdio>> Attach(Container& container, const StdioRequest& request);
+
+// pod_socket.cc
+absl::StatusOr<base::UniqueFd> PodSocket(const PodStatus& pod, int family);
+
+// exec_stream.cc
+absl::StatusOr<std::unique_ptr<Stdio>> Exec(Container& container, const StdioRequest& request,
+                                            const Caller& caller);
 
 // recovery_load.cc. Reads the records and what lies on the disk beside them, and shows what they say: nothing
 // here waits for a process, a plugin or a monitor. Then recovery.cc brings each pod to what the host says, in

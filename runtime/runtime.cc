@@ -139,6 +139,23 @@ class RuntimeImpl final : public Runtime {
     return runtime::ExecSync(core_, *container, command, timeout_s, caller);
   }
 
+  absl::StatusOr<std::unique_ptr<Stdio>> Exec(const std::string& id, const StdioRequest& request,
+                                              const Caller& caller) override {
+    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id, caller));
+    return runtime::Exec(*container, request, caller);
+  }
+  absl::StatusOr<std::unique_ptr<Stdio>> Attach(const std::string& id, const StdioRequest& request,
+                                                const Caller& caller) override {
+    BERTH_ASSIGN_OR_RETURN(const auto container, Living(id, caller));
+    return runtime::Attach(*container, request);
+  }
+  absl::StatusOr<base::UniqueFd> PodSocket(const std::string& id, int family) const override {
+    BERTH_ASSIGN_OR_RETURN(const auto pod, FindPod(id));
+    if (pod->state != PodState::kReady)
+      return absl::FailedPreconditionError(absl::StrCat("pod '", id, "' is not ready"));
+    return runtime::PodSocket(*pod, family);
+  }
+
   absl::StatusOr<ContainerStatsView> Stats(const std::string& id) const override {
     BERTH_ASSIGN_OR_RETURN(const auto status, FindContainer(id));
     return ReadStats(core_.options, status);

@@ -22,6 +22,7 @@
 #include "network/network.h"
 #include "runtime/fsck/fsck.h"
 #include "runtime/oci/handler.h"
+#include "runtime/stdio.h"
 #include "runtime/types.h"
 #include "store/store.h"
 
@@ -115,6 +116,15 @@ class Runtime {
   // none.
   virtual absl::StatusOr<ExecResult> ExecSync(const std::string& id, const std::vector<std::string>& command,
                                               std::int64_t timeout_s, const Caller& caller) = 0;
+
+  // A command whose streams go to a client. FAILED_PRECONDITION when the container is not running.
+  virtual absl::StatusOr<std::unique_ptr<Stdio>> Exec(const std::string& id, const StdioRequest& request,
+                                                      const Caller& caller) = 0;
+  // The container's own streams, from now on.
+  virtual absl::StatusOr<std::unique_ptr<Stdio>> Attach(const std::string& id, const StdioRequest& request,
+                                                        const Caller& caller) = 0;
+  // A TCP socket (not connected, non-blocking) in the pod's network namespace. `family`: AF_INET, AF_INET6.
+  virtual absl::StatusOr<base::UniqueFd> PodSocket(const std::string& id, int family) const = 0;
 
   virtual absl::StatusOr<ContainerStatsView> Stats(const std::string& container_id) const = 0;
   // Running containers only; one that vanishes meanwhile is left out.
