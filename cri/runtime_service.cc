@@ -199,6 +199,29 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
     });
   }
 
+  Unary* Exec(Context* context, const v1::ExecRequest* request, v1::ExecResponse* reply) override {
+    streaming::Ticket ticket = CommandTicket(streaming::Purpose::kExec, *request);
+    ticket.command.assign(request->cmd().begin(), request->cmd().end());
+    return Answer(context, Url(Need("container_id", request->container_id()), std::move(ticket), reply));
+  }
+  Unary* Attach(Context* context, const v1::AttachRequest* request, v1::AttachResponse* reply) override {
+    return Answer(context, Url(Need("container_id", request->container_id()),
+                               CommandTicket(streaming::Purpose::kAttach, *request), reply));
+  }
+  Unary* PortForward(Context* context, const v1::PortForwardRequest* request,
+                     v1::PortForwardResponse* reply) override {
+    absl::Status good = Need("pod_sandbox_id", request->pod_sandbox_id());
+    streaming::Ticket ticket;
+    ticket.purpose = streaming::Purpose::kPortForward;
+    ticket.pod_id = request->pod_sandbox_id();
+    for (const auto port : request->port()) {
+      if (good.ok() && (port < 1 || port > UINT16_MAX))
+        good = absl::InvalidArgumentError(absl::StrCat(port, " is no port"));
+      ticket.ports.push_back(static_cast<std::uint16_t>(port));
+    }
+    return Answer(context, Url(good, std::move(ticket), reply));
+  }
+
   // Usage
   // ----------------------------------------------------------------------------------------------------
   Unary* ContainerStats(Context* context, const v1::ContainerStatsRequest* request,
@@ -234,15 +257,6 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
 
   // What later parts bring
   // -----------------------------------------------------------------------------------
-  Unary* Exec(Context* context, const v1::ExecRequest*, v1::ExecResponse*) override {
-    return Later(context, "streaming exec is not served by this version; ExecSync is");
-  }
-  Unary* Attach(Context* context, const v1::AttachRequest*, v1::AttachResponse*) override {
-    return Later(context, "attach is not served by this version; the log files are");
-  }
-  Unary* PortForward(Context* context, const v1::PortForwardRequest*, v1::PortForwardResponse*) override {
-    return Later(context, "port-forward is not served by this version; port mappings are");
-  }
   Unary* PodSandboxStats(Context* context, const v1::PodSandboxStatsRequest*,
                          v1::PodSandboxStatsResponse*) override {
     return Later(context, "statistics of pods are not served by this version; those of containers are");
@@ -303,6 +317,24 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
     auto* writer = new ChunkWriter<Reply>;
     writer->Begin({}, {grpc::StatusCode::UNIMPLEMENTED, sentence});
     return writer;
+  }
+
+  template <typename Request>
+  static streaming::Ticket CommandTicket(streaming::Purpose purpose, const Request& request) {
+    streaming::Ticket ticket;
+    ticket.purpose = purpose;
+    ticket.container_id = request.container_id();
+    ticket.tty = request.tty();
+    ticket.in = request.stdin();
+    ticket.out = request.stdout();
+    ticket.err = request.stderr();
+    return ticket;
+  }
+  template <typename Reply>
+  absl::Status Url(const absl::Status& good, streaming::Ticket ticket, Reply* reply) const {
+    BERTH_RETURN_IF_ERROR(good);
+    BERTH_ASSIGN_OR_RETURN(*reply->mutable_url(), backend_.streaming->Url(std::move(ticket)));
+    return absl::OkStatus();
   }
 
   absl::Status PodStatusOf(const v1::PodSandboxStatusRequest& request,

@@ -9,6 +9,7 @@
 
 #include "base/executor.h"
 #include "cri/doctor.h"
+#include "cri/streaming/server.h"
 #include "runtime/runtime.h"
 
 namespace grpc {
@@ -22,6 +23,7 @@ struct Backend {
   runtime::Runtime* runtime = nullptr;
   base::Executor* workers = nullptr;
   const Doctor* doctor = nullptr;
+  streaming::Server* streaming = nullptr;
   std::string work_dir;         // on the disk of the images: archives being imported
   std::int64_t started_at = 0;  // of this daemon, wall clock ns
 };

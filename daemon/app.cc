@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/fault.h"
@@ -44,6 +45,7 @@ struct Parts {
   std::shared_ptr<const runtime::oci::Handlers> handlers;
   std::unique_ptr<runtime::Runtime> runtime;
   std::unique_ptr<cri::Doctor> doctor;
+  std::unique_ptr<cri::streaming::Server> streaming;
   std::unique_ptr<base::Executor> workers;
   std::unique_ptr<Server> server;
 };
@@ -147,12 +149,28 @@ void MakeDoctor(const Config& config, Parts* parts) {
     base::LogWarning("degraded", {{"what", sentence}});
 }
 
+absl::Status StartStreaming(const Config& config, Parts* parts) {
+  cri::streaming::Options options;
+  options.address = config.streaming.address;
+  absl::Duration idle;
+  if (!absl::ParseDuration(config.streaming.idle_timeout, &idle))
+    return absl::InvalidArgumentError("streaming.idle_timeout is no duration");
+  options.idle_timeout_ns = absl::ToInt64Nanoseconds(idle);
+  options.max_sessions = config.streaming.max_sessions;
+  options.max_sessions_per_pod = config.streaming.max_sessions_per_pod;
+  const auto& tls = config.streaming.tls;
+  options.tls = {tls.enabled, tls.certificate, tls.key, tls.client_ca, tls.min_version, tls.ciphers};
+  BERTH_ASSIGN_OR_RETURN(parts->streaming, cri::streaming::Server::Start(options, *parts->runtime));
+  return absl::OkStatus();
+}
+
 absl::Status Listen(const Config& config, Parts* parts) {
   parts->workers = std::make_unique<base::Executor>(kMaxWorkers, "berth-call");
   cri::Backend backend;
   backend.runtime = parts->runtime.get();
   backend.workers = parts->workers.get();
   backend.doctor = parts->doctor.get();
+  backend.streaming = parts->streaming.get();
   backend.work_dir = config.root + "/imports";
   backend.started_at = base::RealtimeNs();
   std::vector<std::unique_ptr<grpc::Service>> services;
@@ -175,6 +193,7 @@ absl::Status Open(const Config& config, Parts* parts) {
   BERTH_RETURN_IF_ERROR(Step("probe the OCI runtimes", ProbeHandlers(config, parts)));
   BERTH_RETURN_IF_ERROR(Step("recover the pods", OpenRuntime(config, parts)));
   MakeDoctor(config, parts);
+  BERTH_RETURN_IF_ERROR(Step("start the streaming server", StartStreaming(config, parts)));
   return Step("listen", Listen(config, parts));
 }
 
@@ -194,6 +213,7 @@ absl::Status Serve(const Config& config, StopSignals& stop) {
   base::LogInfo("stopping; pods are left alone", {{"signal", base::SignalName(signal)}});
   ::sd_notify(0, "STOPPING=1");
   parts.server->Stop();
+  parts.streaming->Stop();
   parts.workers->Stop();
   return absl::OkStatus();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/config.h"
 
+#include <arpa/inet.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "base/files.h"
 #include "daemon/toml_reader.h"
 
@@ -30,14 +32,31 @@ std::string SocketPath(const std::string& path) {
   return AbsolutePath(path);
 }
 
+// An address of this host in numbers: nobody resolves names here.
 std::string HostPort(const std::string& address) {
   const auto colon = address.rfind(':');
   int port = -1;
-  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
-      port < 0 || port > 65535) {
-    return "must be an address and a port, such as \"127.0.0.1:0\"";
+  std::string host = address.substr(0, std::min(colon, address.size()));
+  in6_addr ignored{};
+  const bool v6 = host.size() > 2 && host.front() == '[' && host.back() == ']' &&
+                  ::inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &ignored) == 1;
+  if (colon == std::string::npos || (!v6 && ::inet_pton(AF_INET, host.c_str(), &ignored) != 1) ||
+      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535) {
+    return "must be an address and a port, such as \"127.0.0.1:0\" or \"[::1]:0\"";
   }
   return "";
+}
+
+std::string DurationOrZero(const std::string& text) {
+  absl::Duration duration;
+  return absl::ParseDuration(text, &duration) && duration >= absl::ZeroDuration() &&
+                 duration < absl::Hours(24 * 365)
+             ? ""
+             : "must be a duration such as \"4h\" or \"90m\", or \"0\" for none";
+}
+
+std::string TlsVersion(const std::string& version) {
+  return version == "1.2" || version == "1.3" ? "" : "must be \"1.2\" or \"1.3\"";
 }
 
 std::string Driver(const std::string& driver) {
@@ -74,8 +93,23 @@ void Choose(const TomlReader& table, const char* key, const std::map<std::string
 void ApplyTables(const TomlReader& top, Config* config) {
   top.Table("grpc",
             [&](const TomlReader& table) { table.String("socket", SocketPath, &config->grpc.socket); });
-  top.Table("streaming",
-            [&](const TomlReader& table) { table.String("address", HostPort, &config->streaming.address); });
+  top.Table("streaming", [&](const TomlReader& table) {
+    constexpr int kMostSessions = 10000;
+    auto& streaming = config->streaming;
+    table.String("address", HostPort, &streaming.address);
+    table.String("idle_timeout", DurationOrZero, &streaming.idle_timeout);
+    table.Integer("max_sessions", 1, kMostSessions, &streaming.max_sessions);
+    table.Integer("max_sessions_per_pod", 1, kMostSessions, &streaming.max_sessions_per_pod);
+    table.Table("tls", [&](const TomlReader& tls) {
+      tls.Bool("enabled", &streaming.tls.enabled);
+      tls.String("certificate", AbsolutePathOrNone, &streaming.tls.certificate);
+      tls.String("key", AbsolutePathOrNone, &streaming.tls.key);
+      tls.String("client_ca", AbsolutePathOrNone, &streaming.tls.client_ca);
+      tls.String("min_version", TlsVersion, &streaming.tls.min_version);
+      tls.String(
+          "ciphers", [](const std::string&) { return std::string(); }, &streaming.tls.ciphers);
+    });
+  });
   top.Table("cgroup", [&](const TomlReader& table) {
     table.String("driver", Driver, &config->cgroup.driver);
     table.String("root", AbsolutePath, &config->cgroup.root);
@@ -147,6 +181,8 @@ void Validate(Config* config, Problems* problems) {
           absl::StrCat("default_handlers names '", name, "', but there is no [handlers.", name, "]"));
     }
   }
+  if (config->streaming.tls.certificate.empty() != config->streaming.tls.key.empty())
+    problems->push_back("streaming.tls: certificate and key belong together; set both or neither");
   if (config->root == config->state)
     problems->push_back(
         "root and state are the same directory; one must outlive a reboot, the other must not");

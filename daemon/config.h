@@ -25,6 +25,16 @@ struct Config {
   } grpc;
   struct {
     std::string address = "127.0.0.1:0";
+    std::string idle_timeout = "4h";  // as absl::ParseDuration takes it; "0": none
+    int max_sessions = 1000;
+    int max_sessions_per_pod = 250;
+    struct {
+      bool enabled = false;
+      std::string certificate, key;  // "" = made at each start
+      std::string client_ca;         // "" = clients need no certificate
+      std::string min_version = "1.2";
+      std::string ciphers;  // "" = our choice
+    } tls;
   } streaming;
   struct {
     std::string driver = "cgroupfs";  // after loading: always a driver, never "auto"

@@ -55,6 +55,16 @@ default_handlers = ["kata"]
 socket = "/s/x.sock"
 [streaming]
 address = "[::1]:99"
+idle_timeout = "90m"
+max_sessions = 7
+max_sessions_per_pod = 3
+[streaming.tls]
+enabled = true
+certificate = "/t/c.pem"
+key = "/t/k.pem"
+client_ca = "/t/ca.pem"
+min_version = "1.3"
+ciphers = "ECDHE-RSA-AES256-GCM-SHA384"
 [cgroup]
 driver = "auto"
 root = "/sub"
@@ -78,6 +88,15 @@ format = "json"
   EXPECT_THAT(config.default_handlers, ElementsAre("kata"));
   EXPECT_EQ(config.grpc.socket, "/s/x.sock");
   EXPECT_EQ(config.streaming.address, "[::1]:99");
+  EXPECT_EQ(config.streaming.idle_timeout, "90m");
+  EXPECT_EQ(config.streaming.max_sessions, 7);
+  EXPECT_EQ(config.streaming.max_sessions_per_pod, 3);
+  EXPECT_TRUE(config.streaming.tls.enabled);
+  EXPECT_EQ(config.streaming.tls.certificate, "/t/c.pem");
+  EXPECT_EQ(config.streaming.tls.key, "/t/k.pem");
+  EXPECT_EQ(config.streaming.tls.client_ca, "/t/ca.pem");
+  EXPECT_EQ(config.streaming.tls.min_version, "1.3");
+  EXPECT_EQ(config.streaming.tls.ciphers, "ECDHE-RSA-AES256-GCM-SHA384");
   EXPECT_EQ(config.cgroup.root, "/sub");
   EXPECT_EQ(config.cni.conf_dir, "/net.d");
   EXPECT_THAT(config.cni.bin_dirs, ElementsAre("/bin1", "/bin2"));
@@ -132,6 +151,26 @@ TEST(ConfigToml, RefusesValuesThatCannotBe) {
               ElementsAre(HasSubstr("CRI-O")));
   EXPECT_THAT(Apply("default_handlers = [\"Run C\"]\n").problems,
               ElementsAre(HasSubstr("no handler's name")));
+}
+
+TEST(ConfigToml, RefusesStreamingKeysThatCannotBe) {
+  EXPECT_THAT(Apply("[streaming]\nidle_timeout = \"soon\"\n").problems,
+              ElementsAre(HasSubstr("c.toml:2: 'streaming.idle_timeout' = \"soon\" must be a duration")));
+  EXPECT_THAT(Apply("[streaming]\nmax_sessions = 0\n").problems,
+              ElementsAre("c.toml:2: 'streaming.max_sessions' = 0 must be between 1 and 10000"));
+  EXPECT_THAT(Apply("[streaming]\nmax_sessions = \"many\"\n").problems,
+              ElementsAre(HasSubstr("must be an integer")));
+  EXPECT_THAT(Apply("[streaming]\naddress = \"localhost:1\"\n").problems,
+              ElementsAre(HasSubstr("must be an address")));
+  EXPECT_THAT(Apply("[streaming.tls]\nenabled = \"yes\"\n").problems,
+              ElementsAre(HasSubstr("must be true or false")));
+  EXPECT_THAT(Apply("[streaming.tls]\nmin_version = \"1.1\"\n").problems,
+              ElementsAre("c.toml:2: 'streaming.tls.min_version' = \"1.1\" must be \"1.2\" or \"1.3\""));
+  Config half;
+  half.streaming.tls.certificate = "/c.pem";
+  Problems problems;
+  Validate(&half, &problems);
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("certificate and key belong together")));
 }
 
 TEST(ConfigToml, RefusesTheSystemdDriverWithASentence) {
@@ -199,6 +238,11 @@ TEST_F(ConfigFiles, TheFileThatWeShipIsValidAndSaysTheDefaults) {
   EXPECT_EQ(shipped.default_handlers, built_in.default_handlers);
   EXPECT_EQ(shipped.grpc.socket, built_in.grpc.socket);
   EXPECT_EQ(shipped.streaming.address, built_in.streaming.address);
+  EXPECT_EQ(shipped.streaming.idle_timeout, built_in.streaming.idle_timeout);
+  EXPECT_EQ(shipped.streaming.max_sessions, built_in.streaming.max_sessions);
+  EXPECT_EQ(shipped.streaming.max_sessions_per_pod, built_in.streaming.max_sessions_per_pod);
+  EXPECT_EQ(shipped.streaming.tls.enabled, built_in.streaming.tls.enabled);
+  EXPECT_EQ(shipped.streaming.tls.min_version, built_in.streaming.tls.min_version);
   EXPECT_EQ(shipped.cgroup.driver, built_in.cgroup.driver);
   EXPECT_EQ(shipped.cgroup.root, built_in.cgroup.root);
   EXPECT_EQ(shipped.cni.conf_dir, built_in.cni.conf_dir);

@@ -57,6 +57,36 @@ bool TomlReader::String(const std::string& key, const Check& check, std::string*
   return true;
 }
 
+bool TomlReader::Integer(const std::string& key, int least, int most, int* value) const {
+  const toml::node* node = Get(key);
+  if (node == nullptr) return false;
+  const auto* number = node->as_integer();
+  if (number == nullptr) {
+    ProblemAt(*node, absl::StrCat("'", prefix_, key, "' is ", TypeName(*node), ", but must be an integer"));
+    return false;
+  }
+  if (**number < least || **number > most) {
+    ProblemAt(*node,
+              absl::StrCat("'", prefix_, key, "' = ", **number, " must be between ", least, " and ", most));
+    return false;
+  }
+  *value = static_cast<int>(**number);
+  return true;
+}
+
+bool TomlReader::Bool(const std::string& key, bool* value) const {
+  const toml::node* node = Get(key);
+  if (node == nullptr) return false;
+  const auto* truth = node->as_boolean();
+  if (truth == nullptr) {
+    ProblemAt(*node,
+              absl::StrCat("'", prefix_, key, "' is ", TypeName(*node), ", but must be true or false"));
+    return false;
+  }
+  *value = **truth;
+  return true;
+}
+
 bool TomlReader::Strings(const std::string& key, const Check& check, std::vector<std::string>* values) const {
   const toml::node* node = Get(key);
   if (node == nullptr) return false;

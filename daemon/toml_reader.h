@@ -24,6 +24,9 @@ class TomlReader {
 
   // True and *value set if the key is there and good. Absent: false without a problem.
   bool String(const std::string& key, const Check& check, std::string* value) const;
+  // From `least` to `most`.
+  bool Integer(const std::string& key, int least, int most, int* value) const;
+  bool Bool(const std::string& key, bool* value) const;
   bool Strings(const std::string& key, const Check& check, std::vector<std::string>* values) const;
   // Calls `read` with the sub-table, if there is one, and reports what it left unread.
   void Table(const std::string& key, const std::function<void(const TomlReader&)>& read) const;
