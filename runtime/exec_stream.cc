@@ -29,8 +29,9 @@ class ExecStdio final : public Stdio {
   }
 
   absl::StatusOr<std::int32_t> ExitCode() override {
-    over_ = true;
-    return process_.Take();
+    auto code = process_.Take();
+    over_ = !absl::IsDeadlineExceeded(code.status());
+    return code;
   }
   void InputEnds() override {}  // closing `in` says it
   void Abandon() override {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/streaming/command_session.h"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <unistd.h>
 
 #include <boost/asio/post.hpp>
 
@@ -72,9 +74,7 @@ void CommandSession::Connect() {
   }
   if (stdio_->ended) {
     ended_ = std::make_shared<asio::posix::stream_descriptor>(parts_.thread, stdio_->ended.Release());
-    ended_->async_wait(asio::posix::stream_descriptor::wait_read, [self](boost::system::error_code error) {
-      if (!error) self->OnEnded();
-    });
+    AwaitEnd();
   }
   out_ = Source(std::move(stdio_->out), Output::kStdout, parts_.ticket.out);
   err_ = Source(std::move(stdio_->err), Output::kStderr, parts_.ticket.err);
@@ -83,6 +83,17 @@ void CommandSession::Connect() {
   if (input_ended_) EndInput();
   if (out_ != nullptr) out_->Start();
   if (err_ != nullptr) err_->Start();
+}
+
+void CommandSession::AwaitEnd() {
+  ended_->async_wait(asio::posix::stream_descriptor::wait_read,
+                     [self = shared_from_this()](boost::system::error_code error) {
+                       if (error || self->gone_) return;
+                       // Asio (seen with Boost 1.74) may wake a descriptor for what became of one that was
+                       // closed a moment ago: of a thousand clients that went, two took others along.
+                       pollfd fd{self->ended_->native_handle(), POLLIN, 0};
+                       ::poll(&fd, 1, 0) == 1 ? self->OnEnded() : self->AwaitEnd();
+                     });
 }
 
 std::shared_ptr<FdSource> CommandSession::Source(base::UniqueFd fd, Output output, bool wanted) {
@@ -138,7 +149,6 @@ void CommandSession::Resume() {
 void CommandSession::OnEnded() {
   auto code = stdio_->ExitCode();
   outcome_ = code.ok() ? Outcome{absl::OkStatus(), *code} : Outcome{code.status()};
-  if (gone_) return;
   // A grandchild that keeps the outputs open is not waited for.
   if (out_ != nullptr) out_->Drain();
   if (err_ != nullptr) err_->Drain();
@@ -177,11 +187,10 @@ void CommandSession::OffThread(std::function<void(runtime::Stdio&)> work, std::f
 }
 
 void CommandSession::Leave() {
-  boost::system::error_code ignored;
   if (out_ != nullptr) out_->Close();
   if (err_ != nullptr) err_->Close();
   if (in_ != nullptr) in_->Close();
-  if (ended_ != nullptr) ended_->close(ignored);
+  if (ended_ != nullptr && ended_->is_open()) ::close(ended_->release());
   stdio_ = nullptr;
   if (const auto done = std::exchange(done_, nullptr)) done();
 }

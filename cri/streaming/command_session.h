@@ -40,6 +40,7 @@ class CommandSession : public std::enable_shared_from_this<CommandSession> {
   void EndInput();
   void OnResize(TerminalSize size);
   void OnGone(const absl::Status& why);
+  void AwaitEnd();
   void OnEnded();
   void FinishIfDrained();
   void Finish(const Outcome& outcome);

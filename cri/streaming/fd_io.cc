@@ -18,6 +18,12 @@ constexpr std::size_t kReadBytes = 64 * 1024;
 // Others get their turn after so many reads.
 constexpr int kReadsPerTurn = 8;
 
+// A terminal's descriptors are several of one file: the kernel takes a closed one out of an epoll set only
+// with the last of them, and Asio's close() leaves it to that.
+void CloseOne(stream_descriptor& fd) {
+  if (fd.is_open()) ::close(fd.release());
+}
+
 }  // namespace
 
 FdSource::FdSource(asio::any_io_executor executor, base::UniqueFd fd, Events events)
@@ -82,8 +88,7 @@ void FdSource::End() {
 
 void FdSource::Close() {
   if (std::exchange(ended_, true)) return;
-  error_code ignored;
-  fd_.close(ignored);
+  CloseOne(fd_);
   asio::post(fd_.get_executor(), [self = shared_from_this(), events = std::exchange(events_, {})] {});
 }
 
@@ -151,8 +156,7 @@ void FdSink::Flush() {
 
 void FdSink::Close() {
   if (std::exchange(closed_, true)) return;
-  error_code ignored;
-  fd_.close(ignored);
+  CloseOne(fd_);
   queue_ = std::string();
   asio::post(fd_.get_executor(), [self = shared_from_this(), events = std::exchange(events_, {})] {});
 }

@@ -39,7 +39,9 @@ class SpdyClient final : public RemoteClient, public std::enable_shared_from_thi
     mine.opened = [this](SpdySession::StreamId id, const Headers& headers) { Opened(id, headers); };
     mine.data = [this](SpdySession::StreamId id, std::string_view bytes) { Data(id, bytes); };
     mine.half_closed = [this](SpdySession::StreamId id) { HalfClosed(id); };
-    mine.reset = [this](SpdySession::StreamId id) { HalfClosed(id); };
+    // A client that leaves resets its streams before it closes the connection: no end of input, which a
+    // terminal would take for the user's.
+    mine.reset = [](SpdySession::StreamId) {};
     mine.send = [this](std::string head, std::string body) { wire_->Send(std::move(head), std::move(body)); };
     session_ = std::make_unique<SpdySession>(kMaxStreams, std::move(mine));
     Wire::Events wired;

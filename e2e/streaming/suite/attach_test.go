@@ -4,6 +4,7 @@ package suite
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -124,6 +125,15 @@ func TestAttachHasTheTerminal(t *testing.T) {
 		one.shown.shows(t, "sized")
 		one.leave()
 		<-one.ended
+		// Whoever leaves takes nothing along: no end of input for the shell, which would end it.
+		for i := range 8 {
+			visitor := c.attach(t, via, true)
+			visitor.say(t, fmt.Sprintf("echo vis''it %d\n", i))
+			visitor.shown.shows(t, fmt.Sprint("visit ", i))
+			visitor.leave()
+			<-visitor.ended
+			close(visitor.window)
+		}
 		again := c.attach(t, via, true)
 		again.say(t, "echo ba''ck; exit\n")
 		again.shown.shows(t, "back")
