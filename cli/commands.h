@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "cli/connection.h"
@@ -38,6 +39,20 @@ struct LogOptions {
   std::int64_t tail = -1;  // lines; -1: all
 };
 absl::Status Logs(Connection& daemon, const LogOptions& options);
+
+struct ExecOptions {
+  std::string id;
+  std::vector<std::string> command;
+  bool input = false;
+  bool tty = false;
+};
+absl::Status Exec(Connection& daemon, const ExecOptions& options, int* exit_code);
+// Shows what the container writes from now on, until it ends; with `input` it gets ours.
+absl::Status Attach(Connection& daemon, const std::string& id, bool input);
+// `ports`: "80", "8080:80", ":80". Serves until it is interrupted or the pod is gone.
+absl::Status PortForward(Connection& daemon, const std::string& pod, const std::vector<std::string>& ports);
+// One of both is "CONTAINER:PATH". Needs tar in the container.
+absl::Status Copy(Connection& daemon, const std::string& from, const std::string& to);
 
 absl::Status Explain(Connection& daemon, const std::string& id);
 // `failures`: how many checks found something broken.

@@ -124,6 +124,30 @@ absl::Status Connection::StartContainer(const std::string& id) {
       .status();
 }
 
+absl::StatusOr<std::string> Connection::Exec(const cri::ExecRequest& request) {
+  auto reply =
+      stubs_->Get<cri::ExecResponse>([&](auto* c, auto* r) { return stubs_->runtime->Exec(c, request, r); });
+  if (!reply.ok()) return reply.status();
+  return reply->url();
+}
+
+absl::StatusOr<std::string> Connection::Attach(const cri::AttachRequest& request) {
+  auto reply = stubs_->Get<cri::AttachResponse>(
+      [&](auto* c, auto* r) { return stubs_->runtime->Attach(c, request, r); });
+  if (!reply.ok()) return reply.status();
+  return reply->url();
+}
+
+absl::StatusOr<std::string> Connection::PortForward(const std::string& pod, std::uint16_t port) {
+  cri::PortForwardRequest request;
+  request.set_pod_sandbox_id(pod);
+  request.add_port(port);
+  auto reply = stubs_->Get<cri::PortForwardResponse>(
+      [&](auto* c, auto* r) { return stubs_->runtime->PortForward(c, request, r); });
+  if (!reply.ok()) return reply.status();
+  return reply->url();
+}
+
 absl::StatusOr<ops::VersionResponse> Connection::Version() {
   return stubs_->Get<ops::VersionResponse>(
       [&](auto* c, auto* r) { return stubs_->ops->Version(c, ops::VersionRequest(), r); });

@@ -3,6 +3,7 @@
 // compile, stay in connection.cc.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -35,6 +36,10 @@ class Connection {
   absl::Status RemovePod(const std::string& id);
   absl::StatusOr<cri::CreateContainerResponse> CreateContainer(const cri::CreateContainerRequest& request);
   absl::Status StartContainer(const std::string& id);
+  // URLs of the streaming server: each counts once, for a minute.
+  absl::StatusOr<std::string> Exec(const cri::ExecRequest& request);
+  absl::StatusOr<std::string> Attach(const cri::AttachRequest& request);
+  absl::StatusOr<std::string> PortForward(const std::string& pod, std::uint16_t port);
   absl::StatusOr<ops::VersionResponse> Version();
   absl::StatusOr<ops::ExplainResponse> Explain(const ops::ExplainRequest& request);
   absl::StatusOr<ops::DoctorResponse> Doctor();

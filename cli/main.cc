@@ -2,6 +2,7 @@
 // berth: the operator's program. Exit codes: 0 done; 1 it failed (one line on stderr says why); 2 wrong use;
 // `run --wait` gives the container's own; `fsck`: 0 clean, 1 found something, 2 could not look.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 
@@ -26,6 +27,24 @@ int Report(const absl::Status& status, const std::string& endpoint) {
   return kFailed;
 }
 
+// `exec [OPTIONS] ID [--] COMMAND…`: what follows the ID is the command's, also what looks like an option of
+// ours. Takes it away; the number of the arguments that are left.
+int TakeCommand(int argc, char** argv, std::vector<std::string>* command) {
+  int at = 1;
+  const auto is_option = [&] { return at < argc && argv[at][0] == '-' && argv[at][1] != '\0'; };
+  while (is_option()) {
+    const std::string option = argv[at++];
+    if (option == "-e" || option == "--endpoint") ++at;
+  }
+  if (at >= argc || std::string(argv[at]) != "exec") return argc;
+  for (++at; is_option();) ++at;
+  const int end = std::min(argc, at + 1);  // after the ID
+  at = end;
+  if (at < argc && std::string(argv[at]) == "--") ++at;
+  if (at < argc) command->assign(argv + at, argv + argc);
+  return end;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -43,6 +62,9 @@ int main(int argc, char** argv) {
   berth::cli::RunOptions run_options;
   berth::cli::LogOptions log_options;
   berth::cli::FsckOptions fsck_options;
+  berth::cli::ExecOptions exec_options;
+  std::vector<std::string> ports;
+  std::string from, to;
 
   auto* version = app.add_subcommand("version", "versions of this program and of the daemon");
   auto* ps = app.add_subcommand("ps", "list containers");
@@ -72,6 +94,20 @@ int main(int argc, char** argv) {
   logs->add_flag("-f,--follow", log_options.follow, "go on until the container ends");
   logs->add_flag("-t,--timestamps", log_options.timestamps, "with the time of each line");
   logs->add_option("--tail", log_options.tail, "only the last lines")->check(CLI::NonNegativeNumber);
+  auto* exec = app.add_subcommand("exec", "run a command in a container; its exit code becomes ours");
+  exec->add_flag("-i,--stdin", exec_options.input, "it gets our standard input");
+  exec->add_flag("-t,--tty", exec_options.tty, "with a terminal");
+  exec->add_option("ID", exec_options.id, "container")->required();
+  exec->footer("After the ID: [--] COMMAND and its arguments, taken as they are.");
+  auto* attach = app.add_subcommand("attach", "what a container writes from now on, until it ends");
+  attach->add_flag("-i,--stdin", exec_options.input, "it gets our standard input");
+  attach->add_option("ID", id, "container")->required();
+  auto* forward = app.add_subcommand("port-forward", "local ports whose connections end in a pod");
+  forward->add_option("POD", id, "pod")->required();
+  forward->add_option("PORTS", ports, "PORT, LOCAL:PORT, or :PORT for any local one")->required();
+  auto* copy = app.add_subcommand("cp", "copy files to or from a container; it needs tar");
+  copy->add_option("FROM", from, "a path, or CONTAINER:PATH")->required();
+  copy->add_option("TO", to, "a path, or CONTAINER:PATH")->required();
   auto* explain = app.add_subcommand("explain", "how a container or pod lives, or lived and died");
   explain->add_option("ID", id, "container or pod")->required();
   auto* doctor = app.add_subcommand("doctor", "what this host can and cannot do, with remedies");
@@ -83,7 +119,8 @@ int main(int argc, char** argv) {
   fsck->add_option("--config", fsck_options.config, "configuration of the daemon, where none runs");
 
   try {
-    app.parse(argc, argv);
+    app.parse(TakeCommand(argc, argv, &exec_options.command), argv);
+    if (exec->parsed() && exec_options.command.empty()) throw CLI::RequiredError("COMMAND");
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kWrongUse;
   }
@@ -100,6 +137,10 @@ int main(int argc, char** argv) {
   if (run->parsed()) status = berth::cli::Run(daemon, run_options, &exit_code);
   if (rmp->parsed()) status = berth::cli::RemovePod(daemon, id);
   if (logs->parsed()) status = berth::cli::Logs(daemon, log_options);
+  if (exec->parsed()) status = berth::cli::Exec(daemon, exec_options, &exit_code);
+  if (attach->parsed()) status = berth::cli::Attach(daemon, id, exec_options.input);
+  if (forward->parsed()) status = berth::cli::PortForward(daemon, id, ports);
+  if (copy->parsed()) status = berth::cli::Copy(daemon, from, to);
   if (explain->parsed()) status = berth::cli::Explain(daemon, id);
   if (doctor->parsed()) {
     int failures = 0;

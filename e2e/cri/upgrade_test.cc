@@ -70,6 +70,15 @@ class Upgrade : public testing::Test {
       const cri::ContainerStatus oom = killed.WaitExit();
       EXPECT_EQ(oom.reason(), "OOMKilled") << oom.message();
       EXPECT_THAT(oom.message(), HasSubstr("container limit of 50.0 MiB"));
+      if (to == GetOptions().berthd) {
+        const RunResult command = Berth({"exec", server.id(), "echo", "streams work"});
+        EXPECT_EQ(command.exit_code, 0) << command.output;
+        EXPECT_THAT(command.output, HasSubstr("streams work"));
+        // An old monitor knows no attach: said in words, and nothing else comes of it.
+        const RunResult attached = Berth({"attach", chatter.id()});
+        EXPECT_EQ(attached.exit_code, 1);
+        EXPECT_THAT(attached.output, HasSubstr("started by an older release"));
+      }
       created.Start();
       EXPECT_EQ(created.Sh("echo started later"), "started later");
       ASSERT_EQ(::rename(chatter.log_path().c_str(), (chatter.log_path() + ".old").c_str()), 0);
