@@ -26,13 +26,15 @@ Options ParseOptions(int argc, char** argv) {
   app.add_option("--work", options.work, "a throw-away directory is made there")
       ->check(CLI::ExistingDirectory);
   app.add_option("--keep", options.keep, "the daemons' logs are copied there");
-  app.add_option("--only", options.only, "life exec burst logs pull density");
+  app.add_option("--only", options.only, "life exec burst logs streams pull density");
   app.add_option("--warmup", options.warmup, "rounds that are thrown away")->check(CLI::NonNegativeNumber);
   app.add_option("--rounds", options.rounds)->check(CLI::PositiveNumber);
   app.add_option("--pods", options.pods, "one after another, per side and round")->check(CLI::PositiveNumber);
   app.add_option("--execs", options.execs)->check(CLI::PositiveNumber);
   app.add_option("--burst", options.burst, "pods at once")->check(CLI::PositiveNumber);
   app.add_option("--log-mib", options.log_mib)->check(CLI::PositiveNumber);
+  app.add_option("--stream-mib", options.stream_mib, "through exec and through port-forward")
+      ->check(CLI::PositiveNumber);
   app.add_option("--pull-image", options.pull_image);
   app.add_option("--density", options.density, "numbers of pods, rising")->delimiter(',');
   app.add_option("--density-rounds", options.density_rounds)->check(CLI::PositiveNumber);

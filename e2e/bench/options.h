@@ -33,6 +33,7 @@ struct Options {
   int execs = 20;
   int burst = 20;
   int log_mib = 128;
+  int stream_mib = 512;
   std::string pull_image = "bench-pull";
   std::vector<int> density = {40, 200};
   int density_rounds = 3;

@@ -36,7 +36,8 @@ std::pair<std::string, std::string> EndsOf(const std::string& path) {
 
 const std::vector<Phase>& Phases() {
   static const std::vector<Phase> phases = {
-      {"life", OnePodAfterAnother}, {"exec", Execs}, {"burst", Burst}, {"logs", Logs}, {"pull", ColdPull}};
+      {"life", OnePodAfterAnother}, {"exec", Execs},   {"burst", Burst}, {"logs", Logs},
+      {"streams", Streams},         {"pull", ColdPull}};
   return phases;
 }
 

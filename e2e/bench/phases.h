@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is done on each side in its turn. A new measurement (streaming) is one more function and one more line
-// in phases.cc.
+// What is done on each side in its turn. A new measurement is one more function and one more line in
+// phases.cc.
 #pragma once
 
 #include <functional>
@@ -25,6 +25,7 @@ void OnePodAfterAnother(const Side& side, const Options& options, const Recorder
 void Execs(const Side& side, const Options& options, const Recorder& recorder);
 void Burst(const Side& side, const Options& options, const Recorder& recorder);
 void Logs(const Side& side, const Options& options, const Recorder& recorder);
+void Streams(const Side& side, const Options& options, const Recorder& recorder);
 void ColdPull(const Side& side, const Options& options, const Recorder& recorder);
 
 // Idle memory of a fresh daemon, then for each number of pods: memory, latencies of the lists, cost of

@@ -102,6 +102,7 @@ class Course {
                           {"execs", options_.execs},
                           {"burst", options_.burst},
                           {"log_mib", options_.log_mib},
+                          {"stream_mib", options_.stream_mib},
                           {"density", options_.density},
                           {"density_rounds", options_.density_rounds},
                           {"poll_seconds", options_.poll_seconds},

@@ -44,6 +44,7 @@ class Side {
   // A name for files and cgroups.
   std::string Slug() const;
   const Client& client() const { return *client_; }
+  std::string endpoint() const { return "unix://" + socket_; }
   const std::string& log_dir() const { return log_dir_; }
   // Where its pods go ("<this>/kubepods/…"); empty: the requests name no parent.
   const std::string& cgroup_parent() const { return cgroup_parent_; }

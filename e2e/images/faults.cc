@@ -4,6 +4,7 @@
 // that shapes combine: `faults child exit 7 -- eat` is a PID 1 that ends with 7 after its child was killed.
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -13,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -218,18 +220,41 @@ int Grandchild(const Args& args) {
   return 0;
 }
 
-// spew BYTES [err]: that many bytes in lines of 100, to stdout or stderr.
-int Spew(const Args& args) {
-  long left = Number(args, 1, 0);
-  const int fd = args.size() > 2 && args[2] == "err" ? STDERR_FILENO : STDOUT_FILENO;
+// False: nobody takes them.
+bool SpewInto(int fd, long left) {
   std::string block;
   for (int i = 0; i < 640; ++i) block += std::string(99, 'x') + "\n";
   while (left > 0) {
     const ssize_t wrote = write(fd, block.data(), std::min<size_t>(block.size(), static_cast<size_t>(left)));
-    if (wrote < 0) return 118;
+    if (wrote < 0) return false;
     left -= wrote;
   }
-  return 0;
+  return true;
+}
+
+// spew BYTES [err]: that many bytes in lines of 100, to stdout or stderr.
+int Spew(const Args& args) {
+  const int fd = args.size() > 2 && args[2] == "err" ? STDERR_FILENO : STDOUT_FILENO;
+  return SpewInto(fd, Number(args, 1, 0)) ? 0 : 118;
+}
+
+// serve PORT BYTES: a TCP server that sends each client that many bytes and hangs up. SIGTERM ends it.
+int Serve(const Args& args) {
+  signal(SIGCHLD, SIG_IGN);
+  signal(SIGTERM, [](int) { _exit(0); });
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(Number(args, 1, 7000)));
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(listener, 64) != 0)
+    return 116;
+  Say("ready");
+  for (;;) {
+    const int client = accept(listener, nullptr, nullptr);
+    if (client < 0) continue;
+    if (fork() == 0) _exit(SpewInto(client, Number(args, 2, 0)) ? 0 : 118);
+    close(client);
+  }
 }
 
 // lines COUNT [LENGTH]: COUNT numbered lines as fast as they go, and then the command after "--".
@@ -283,6 +308,7 @@ int Dispatch(const Args& args) {
   if (command == "burn") return Burn(args);
   if (command == "grandchild") return Grandchild(args);
   if (command == "spew") return Spew(args);
+  if (command == "serve") return Serve(args);
   if (command == "lines") return Lines(args);
   if (command == "sleep" || command == "pause") return Sleep(args);
   if (command == "wait") return WaitFile(args);
