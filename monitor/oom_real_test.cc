@@ -241,7 +241,7 @@ TEST_P(OomTest, AForgedLineInTheKernelLogIsNoEvidence) {
 TEST_P(OomTest, WithTheNodesBudgetOfReportsBurntTheVerdictIsTheSame) {
   TestPod pod(GetParam());
   // Ten reports per five seconds for the whole node.
-  for (int i = 0; i < 12; ++i) pod.Run("burn" + std::to_string(i), {"eat", "10"}, Limit(4 * kMiB));
+  for (int i = 0; i < 12; ++i) pod.Run("burn" + std::to_string(i), {"eat", "20"}, Limit(8 * kMiB));
   for (int i = 0; i < 12; ++i) ExpectOomKilled(pod.Wait("burn" + std::to_string(i)), "kernel log");
   Each(pod, [&](const std::string& id) {
     pod.Run(id, {"eat", "100"}, Limit(20 * kMiB));

@@ -82,8 +82,12 @@ std::string MakeDir() {
 
 std::vector<RuntimeUnderTest> Runtimes() {
   std::vector<RuntimeUnderTest> runtimes;
-  if (::access("/usr/bin/crun", X_OK) == 0)
-    runtimes.push_back({"crun", "/usr/bin/crun", Cgroups().UnifiedMountToHide()});
+  // What the daemon finds out by trying: crun needs the v2 tree of a hybrid host hidden where it owns a
+  // controller, and there only.
+  std::string hide = Cgroups().UnifiedMountToHide();
+  if (const auto owned = base::ReadFile(hide + "/cgroup.controllers"); !owned.ok() || owned->size() <= 1)
+    hide.clear();
+  if (::access("/usr/bin/crun", X_OK) == 0) runtimes.push_back({"crun", "/usr/bin/crun", hide});
   if (::access("/usr/sbin/runc", X_OK) == 0) runtimes.push_back({"runc", "/usr/sbin/runc", ""});
   return runtimes;
 }
