@@ -67,6 +67,8 @@ Result<void> SystemKernel::MakeDir(const std::string& dir) {
     const int err = errno;
     return base::SyscallFailed(err, "create cgroup '" + dir + "'");
   }
+  // Whatever our umask is: the root of a container's user namespace walks here to mount its own cgroup.
+  if (::chmod(dir.c_str(), 0755) != 0) return base::SyscallFailed(errno, "chmod cgroup '" + dir + "'");
   return {};
 }
 

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "monitor/messages.h"
+#include "monitor/user_namespace.h"
 
 namespace berth::monitor {
 
@@ -124,6 +125,8 @@ struct PinOptions {
   std::string program;
   std::string dir;  // pins become <dir>/net, <dir>/ipc, <dir>/uts (only those asked for)
   bool net = true, ipc = true, uts = true;
+  // A user namespace, pinned as <dir>/user, in which the others are made.
+  std::optional<UserMap> user;
   std::string hostname;                                      // set in the uts namespace when not empty
   std::vector<std::pair<std::string, std::string>> sysctls;  // dotted names; written inside the namespaces
 };

@@ -188,13 +188,17 @@ void Container::End() {
   // Before the rest is killed and the cgroup goes.
   record_.throttling = ReadThrottling(context_.cgroups, request_.cgroup);
   record_.oom = oom_.Judge(reaped.status, stop_.killed, request_.memory_limit_bytes);
-  KillRest([this](const std::vector<pid_t>& left) {
+  const bool killed_with_holder = record_.signaled && record_.signal == SIGKILL && !record_.oom.verdict &&
+                                  !stop_.killed && context_.holder_gone();
+  KillRest([this, killed_with_holder](const std::vector<pid_t>& left) {
     oom_.Stop();
     streams_.DrainAndClose();
     attachments_->Finish();
     stdin_.Reset();
     record_.log_dropped_bytes = log_.dropped_bytes();
     Explain(record_);
+    if (killed_with_holder)
+      record_.message = "killed by the kernel: the process that held the pod's shared PID namespace died";
     if (!left.empty())
       record_.message += (record_.message.empty() ? "" : "; ") + std::to_string(left.size()) +
                          " of its processes do not die";

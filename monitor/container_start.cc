@@ -75,6 +75,12 @@ base::Result<void> Container::OpenStdio(std::vector<base::SpawnOptions::Fd>& fds
   auto err = MakePipe();
   if (!out) return out.TakeError();
   if (!err) return err.TakeError();
+  if (request_.stdio_owner) {
+    for (const int fd : {out->write.get(), err->write.get()}) {
+      if (::fchown(fd, *request_.stdio_owner, *request_.stdio_owner) != 0)
+        return base::SyscallFailed(errno, "give the container its output");
+    }
+  }
   out_ = std::move(out->read);
   err_ = std::move(err->read);
   fds.push_back({out->write.Release(), STDOUT_FILENO});
@@ -82,6 +88,8 @@ base::Result<void> Container::OpenStdio(std::vector<base::SpawnOptions::Fd>& fds
   if (request_.stdin_open) {
     auto in = MakePipe();
     if (!in) return in.TakeError();
+    if (request_.stdio_owner && ::fchown(in->read.get(), *request_.stdio_owner, *request_.stdio_owner) != 0)
+      return base::SyscallFailed(errno, "give the container its input");
     stdin_ = std::move(in->write);
     ::fcntl(stdin_.get(), F_SETFL, O_NONBLOCK);  // of our end only
     fds.push_back({in->read.Release(), STDIN_FILENO});

@@ -22,6 +22,9 @@ struct Context {
   std::string kernel_log;
   // An event to every connection that said hello.
   std::function<void(const nlohmann::json& event)> broadcast;
+  // The process that held the pod's PID namespace is dead or dying: the kernel kills all others in it, and
+  // lets its end be seen only after theirs.
+  std::function<bool()> holder_gone;
 };
 
 struct ReplyError {

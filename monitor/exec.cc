@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "monitor/exec.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -57,6 +58,14 @@ void Exec::Start(std::vector<base::UniqueFd> fds, Reply reply) {
     console_.emplace(std::move(*console));
     options.command.insert(options.command.end(), {"--tty", "--console-socket", console_->path()});
   } else {
+    if (const auto owner = container_.request().stdio_owner) {
+      // As the container's own: so that /dev/stdout can be opened again. What is no pipe stays its owner's.
+      for (const auto& fd : fds) {
+        struct stat info {};
+        if (::fstat(fd.get(), &info) == 0 && S_ISFIFO(info.st_mode))
+          (void)!::fchown(fd.get(), *owner, *owner);
+      }
+    }
     std::size_t next = 0;
     if (request_.has_stdin) options.fds.push_back({fds[next++].get(), STDIN_FILENO});
     options.fds.push_back({fds[next++].get(), STDOUT_FILENO});

@@ -15,12 +15,14 @@ void from_json(const json& j, HelloRequest& r) {
 
 void to_json(json& j, const HolderRequest& r) {
   j = json{{"pin", r.pin}, {"cgroup_procs", r.cgroup_procs}};
+  if (!r.user_namespace.empty()) j["user_namespace"] = r.user_namespace;
   Write(j, "oom_score_adj", r.oom_score_adj);
 }
 void from_json(const json& j, HolderRequest& r) {
   Read(j, "pin", r.pin);
   Read(j, "cgroup_procs", r.cgroup_procs);
   Read(j, "oom_score_adj", r.oom_score_adj);
+  Read(j, "user_namespace", r.user_namespace);
 }
 
 void to_json(json& j, const StartRequest& r) {
@@ -33,6 +35,7 @@ void to_json(json& j, const StartRequest& r) {
            {"run_dir", r.run_dir},           {"cgroup", r.cgroup},
            {"pod_cgroup", r.pod_cgroup}};
   Write(j, "memory_limit_bytes", r.memory_limit_bytes);
+  Write(j, "stdio_owner", r.stdio_owner);
 }
 void from_json(const json& j, StartRequest& r) {
   Read(j, "container_id", r.container_id);
@@ -51,6 +54,7 @@ void from_json(const json& j, StartRequest& r) {
   Read(j, "cgroup", r.cgroup);
   Read(j, "pod_cgroup", r.pod_cgroup);
   Read(j, "memory_limit_bytes", r.memory_limit_bytes);
+  Read(j, "stdio_owner", r.stdio_owner);
 }
 
 void to_json(json& j, const SignalRequest& r) {

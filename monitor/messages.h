@@ -45,6 +45,7 @@ struct HolderRequest {
   std::string pin;                        // file to bind the namespace to
   std::vector<std::string> cgroup_procs;  // its own small cgroup
   std::optional<int> oom_score_adj;
+  std::string user_namespace;  // file of the one that the PID namespace shall belong to; "" = ours
 };
 
 // start: OCI create, arm, OCI start. → {"pid", "start_ticks", "started_at"}. On failure the exit record
@@ -67,6 +68,9 @@ struct StartRequest {
   std::string cgroup;        // "/kubepods/…/<id>"
   std::string pod_cgroup;    // its parent, for the pod's limit; "" when limits there are nobody's
   std::optional<std::int64_t> memory_limit_bytes;  // container's, for messages; "update" changes it
+  // Owner of its pipes, so that it can open them again by /dev/stdout: the host's id for root of its user
+  // namespace; unset: ours.
+  std::optional<std::uint32_t> stdio_owner;
 };
 
 // signal: notes the stop, then signals PID 1 by pidfd. → {}. not_running when it has ended.

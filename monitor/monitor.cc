@@ -49,9 +49,13 @@ std::string WhatIsWrong(const StartRequest& r) {
 Monitor::Monitor(Loop& loop, Reaper& reaper, const cgroupfs::Host& cgroups, ServeOptions options)
     : loop_(loop),
       options_(std::move(options)),
-      context_{loop, reaper, cgroups, options_.pod_id, options_.kernel_log, [this](const Json& event) {
-                 Broadcast(event);
-               }} {}
+      context_{loop,
+               reaper,
+               cgroups,
+               options_.pod_id,
+               options_.kernel_log,
+               [this](const Json& event) { Broadcast(event); },
+               [this] { return HolderGone(); }} {}
 
 Monitor::~Monitor() {
   if (listening_) loop_.Unwatch(listening_.get());
@@ -150,6 +154,13 @@ nlohmann::json Monitor::DescribeHolder() const {
   return {{"pid", holder_->pid}, {"start_ticks", holder_ticks_}};
 }
 
+bool Monitor::HolderGone() const {
+  constexpr std::uint64_t kExiting = 0x4;  // PF_EXITING
+  if (!holder_) return holder_died_;
+  const auto flags = ProcessFlags(holder_->pid);
+  return !flags || (*flags & kExiting) != 0;
+}
+
 void Monitor::OnHolder(const Peer&, const Json& json, Fds, Reply reply) {
   const auto request = json.get<HolderRequest>();
   if (holder_) return reply.ok(DescribeHolder(), {});  // once: a retry joins
@@ -160,6 +171,7 @@ void Monitor::OnHolder(const Peer&, const Json& json, Fds, Reply reply) {
   if (const auto identity = base::IdentifyProcess(holder_->pid)) holder_ticks_ = identity->start_ticks;
   context_.reaper.Expect(holder_->pid, [this](const Reaped& reaped) {
     holder_.reset();
+    holder_died_ = true;
     const char* key = reaped.status.signaled ? "signal" : "exit_code";
     Broadcast({{"event", "holder_exited"}, {key, reaped.status.code}});
     if (when_holder_ended_) loop_.Post(std::exchange(when_holder_ended_, nullptr));

@@ -60,6 +60,7 @@ class Monitor {
   void Leave(Reply reply);
   void RestSoon();
   Json DescribeHolder() const;
+  bool HolderGone() const;
 
   struct RunningExec {
     std::unique_ptr<Exec> exec;
@@ -75,6 +76,7 @@ class Monitor {
   std::map<std::string, std::unique_ptr<Container>> containers_;
   std::map<std::string, RunningExec> execs_;
   std::optional<base::Child> holder_;
+  bool holder_died_ = false;
   std::uint64_t holder_ticks_ = 0;
   std::function<void()> when_holder_ended_;
   Loop::TimerId resting_ = 0;

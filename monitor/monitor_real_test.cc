@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -254,9 +256,9 @@ TEST_P(MonitorTest, GivesATerminal) {
 
 TEST_P(MonitorTest, TheHolderOutlivesContainersAndDiesWithThePod) {
   TestPod pod(GetParam());
-  const auto holder = pod.client().Holder({pod.dir() + "/pod/ns/pid", {}, 0}, Soon());
+  const auto holder = pod.client().Holder({pod.dir() + "/pod/ns/pid", {}, 0, ""}, Soon());
   ASSERT_TRUE(holder.ok()) << holder.status();
-  EXPECT_EQ(pod.client().Holder({pod.dir() + "/pod/ns/pid", {}, 0}, Soon())->pid, holder->pid);
+  EXPECT_EQ(pod.client().Holder({pod.dir() + "/pod/ns/pid", {}, 0, ""}, Soon())->pid, holder->pid);
   TestPod::Options options;
   options.patch = {
       {"hostname", nullptr},
@@ -275,6 +277,8 @@ TEST_P(MonitorTest, TheHolderOutlivesContainersAndDiesWithThePod) {
   const auto listed = pod.client().List(Soon());
   ASSERT_TRUE(listed.ok() && listed->holder);
   EXPECT_EQ(listed->holder->pid, holder->pid);
+  ::kill(holder->pid, SIGKILL);
+  EXPECT_THAT(pod.Wait("b").message, HasSubstr("held the pod's shared PID namespace died"));
 }
 
 TEST_P(MonitorTest, PinsNamespacesWithoutAProcess) {
@@ -304,6 +308,59 @@ TEST_P(MonitorTest, PinsNamespacesWithoutAProcess) {
   const auto refused = Pin(options, Soon());
   EXPECT_THAT(std::string(refused.message()), HasSubstr("kernel.panic"));
   EXPECT_FALSE(base::Exists(options.dir + "/net"));
+}
+
+// The user namespace that a namespace belongs to, as its inode's number; 0 when it cannot be told.
+ino_t OwnerOf(const std::string& pin) {
+  const base::UniqueFd fd(::open(pin.c_str(), O_RDONLY | O_CLOEXEC));
+  const base::UniqueFd user(::ioctl(fd.get(), NS_GET_USERNS));
+  struct stat info {};
+  return user && ::fstat(user.get(), &info) == 0 ? info.st_ino : 0;
+}
+
+TEST_P(MonitorTest, PinsInAUserNamespaceBelongToItAndSoDoesTheHolder) {
+  TestPod pod(GetParam());
+  PinOptions options;
+  options.program = std::string(BERTH_TEST_BIN) + "/berth-monitor";
+  options.dir = pod.dir() + "/pod/ns";
+  options.hostname = "pinned";
+  options.user = UserMap{1'000'000, 65536};
+  options.sysctls = {{"net.ipv4.ip_default_ttl", "33"}, {"kernel.shmmni", "77"}};
+  const auto pinned = Pin(options, Soon());
+  ASSERT_TRUE(pinned.ok()) << pinned;
+  struct stat user {};
+  ASSERT_EQ(::stat((options.dir + "/user").c_str(), &user), 0);
+  for (const char* name : {"/net", "/ipc", "/uts"})
+    EXPECT_EQ(OwnerOf(options.dir + name), user.st_ino) << name;
+  HolderRequest request;
+  request.pin = options.dir + "/pid";
+  request.user_namespace = options.dir + "/user";
+  const auto holder = pod.client().Holder(request, Soon());
+  ASSERT_TRUE(holder.ok()) << holder.status();
+  EXPECT_EQ(OwnerOf(options.dir + "/pid"), user.st_ino);
+  struct stat process {};
+  ASSERT_EQ(::stat(("/proc/" + std::to_string(holder->pid)).c_str(), &process), 0);
+  EXPECT_EQ(process.st_uid, 1'000'000U);
+  EXPECT_THAT(*base::ReadFile("/proc/" + std::to_string(holder->pid) + "/uid_map"),
+              ::testing::ContainsRegex("0 +1000000 +65536"));
+
+  options.dir = pod.dir() + "/pod/other";
+  options.user = UserMap{4'294'900'000U, 4'294'967U};  // beyond 32 bits
+  EXPECT_FALSE(Pin(options, Soon()).ok());
+  EXPECT_FALSE(base::Exists(options.dir + "/user"));
+  (void)Unpin(options.dir);
+}
+
+TEST_P(MonitorTest, AHolderWithoutItsUserNamespaceIsRefusedAndLeavesNothing) {
+  TestPod pod(GetParam());
+  HolderRequest request;
+  request.pin = pod.dir() + "/pod/ns/pid";
+  request.user_namespace = pod.dir() + "/pod/ns/none";
+  EXPECT_FALSE(pod.client().Holder(request, Soon()).ok());
+  request.user_namespace = "/proc/self/ns/net";  // not a user namespace
+  const auto refused = pod.client().Holder(request, Soon());
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("join the pod's user namespace"));
+  EXPECT_FALSE(pod.client().List(Soon())->holder.has_value());
 }
 
 TEST_P(MonitorTest, GoesOnWhenTheDaemonIsGone) {

@@ -55,20 +55,38 @@ base::Result<void> Pin(const PinPlan& plan, const std::string& kind) {
   return {};
 }
 
-base::Result<void> Do(const PinPlan& plan) {
+// Makes the namespaces asked for and is in them afterwards; `user` is set when there is a user namespace, in
+// which the process is not.
+base::Result<void> Enter(const PinPlan& plan, base::UniqueFd& user) {
+  if (plan.user) {
+    const int flags =
+        (plan.net ? CLONE_NEWNET : 0) | (plan.ipc ? CLONE_NEWIPC : 0) | (plan.uts ? CLONE_NEWUTS : 0);
+    auto entered = EnterInUserNamespace(*plan.user, flags);
+    if (!entered) return WithCause(base::Refused::kNamespace, entered.error());
+    user = std::move(*entered);
+    return {};
+  }
   if (plan.net) {
     if (auto done = Unshare(CLONE_NEWNET, "network"); !done) return done;
-    if (auto done = LoopbackUp(); !done) return done;
   }
   if (plan.ipc) {
     if (auto done = Unshare(CLONE_NEWIPC, "IPC"); !done) return done;
   }
   if (plan.uts) {
     if (auto done = Unshare(CLONE_NEWUTS, "UTS"); !done) return done;
-    BERTH_FAULT_POINT("monitor.set_hostname");
-    if (!plan.hostname.empty() && ::sethostname(plan.hostname.c_str(), plan.hostname.size()) != 0) {
-      return base::SyscallFailed(errno, "set the hostname '" + plan.hostname + "'");
-    }
+  }
+  return {};
+}
+
+base::Result<void> Do(const PinPlan& plan) {
+  base::UniqueFd user;
+  if (auto done = Enter(plan, user); !done) return done;
+  if (plan.net) {
+    if (auto done = LoopbackUp(); !done) return done;
+  }
+  BERTH_FAULT_POINT("monitor.set_hostname");
+  if (plan.uts && !plan.hostname.empty() && ::sethostname(plan.hostname.c_str(), plan.hostname.size()) != 0) {
+    return base::SyscallFailed(errno, "set the hostname '" + plan.hostname + "'");
   }
   for (const auto& [name, value] : plan.sysctls) {
     auto path = SysctlPath(name);
@@ -80,10 +98,16 @@ base::Result<void> Do(const PinPlan& plan) {
                                             (is_net ? "network" : "IPC") + " namespace of its own");
     }
     BERTH_FAULT_POINT("monitor.set_sysctl");
+    // Those of an IPC namespace are its user namespace's root's alone, by number and not by capability; those
+    // of a network namespace are also of whoever has the rights over it (Linux 6.18).
+    const bool as_root_inside = plan.user && !is_net;
+    if (as_root_inside && ::seteuid(plan.user->first) != 0)
+      return base::SyscallFailed(errno, "become the pod's root");
     // /proc/self of this very process: net and ipc sysctls are those of the namespaces it is in now.
-    if (auto done = base::WriteControl("/proc/sys/" + *path, value); !done) {
-      return base::SyscallFailed(done.error().err, "set sysctl '" + name + "' to '" + value + "'");
-    }
+    const auto done = base::WriteControl("/proc/sys/" + *path, value);
+    if (as_root_inside && ::seteuid(0) != 0)
+      return base::SyscallFailed(errno, "become the host's root again");
+    if (!done) return base::SyscallFailed(done.error().err, "set sysctl '" + name + "' to '" + value + "'");
   }
   if (plan.net) {
     if (auto done = Pin(plan, "net"); !done) return done;
@@ -94,12 +118,17 @@ base::Result<void> Do(const PinPlan& plan) {
   if (plan.uts) {
     if (auto done = Pin(plan, "uts"); !done) return done;
   }
+  if (user) {
+    const std::string file = "/proc/self/fd/" + std::to_string(user.get());
+    if (auto done = PinNamespace(file, plan.dir + "/user"); !done) return done;
+  }
   return {};
 }
 
 void Undo(const PinPlan& plan) {
   for (const auto& [wanted, name] :
-       {std::pair{plan.net, "/net"}, std::pair{plan.ipc, "/ipc"}, std::pair{plan.uts, "/uts"}}) {
+       {std::pair{plan.net, "/net"}, std::pair{plan.ipc, "/ipc"}, std::pair{plan.uts, "/uts"},
+        std::pair{plan.user.has_value(), "/user"}}) {
     if (!wanted) continue;
     ::umount2((plan.dir + name).c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
     ::unlink((plan.dir + name).c_str());
@@ -170,6 +199,8 @@ int PinMain(int argc, char** argv) {
       plan.dir = value;
     } else if (option == "--hostname") {
       plan.hostname = value;
+    } else if (option == "--user" && ParseUserMap(value)) {
+      plan.user = *ParseUserMap(value);
     } else if (option == "--sysctl" && value.find('=') != std::string::npos) {
       plan.sysctls.emplace_back(value.substr(0, value.find('=')), value.substr(value.find('=') + 1));
     } else {

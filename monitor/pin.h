@@ -3,17 +3,20 @@
 // (design.md, rule 15).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "monitor/user_namespace.h"
 
 namespace berth::monitor {
 
 struct PinPlan {
   std::string dir;
   bool net = false, ipc = false, uts = false;
+  std::optional<UserMap> user;  // a user namespace, pinned too; the others are made inside it
   std::string hostname;
   std::vector<std::pair<std::string, std::string>> sysctls;
 };

@@ -38,6 +38,10 @@ absl::Status Pin(const PinOptions& options, base::Deadline deadline) {
   if (options.net) spawn.argv.push_back("--net");
   if (options.ipc) spawn.argv.push_back("--ipc");
   if (options.uts) spawn.argv.push_back("--uts");
+  if (options.user) {
+    spawn.argv.insert(spawn.argv.end(),
+                      {"--user", absl::StrCat(options.user->first, ":", options.user->length)});
+  }
   if (!options.hostname.empty()) spawn.argv.insert(spawn.argv.end(), {"--hostname", options.hostname});
   for (const auto& [name, value] : options.sysctls)
     spawn.argv.insert(spawn.argv.end(), {"--sysctl", absl::StrCat(name, "=", value)});
