@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <csignal>
@@ -52,6 +53,14 @@ TEST(Spawn, GivesTheChildTheDescriptorLimitThatWasThereBeforeOursWasRaised) {
   EXPECT_EQ(result->out,
             std::to_string(before) + "\n" +
                 (limit.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(limit.rlim_max)) + "\n");
+}
+
+TEST(Spawn, GivesTheChildTheUsualUmask) {
+  const mode_t before = ::umask(077);
+  const auto result = RunCommand(Shell("umask"), "", Deadline::After(10 * kSecondNs));
+  ::umask(before);
+  ASSERT_TRUE(result.ok()) << result.error().Message();
+  EXPECT_EQ(result->out, "0022\n");
 }
 
 TEST(Spawn, HasAnEnvironmentForOthersWithoutWhatTheServiceManagerToldUs) {

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -112,6 +113,8 @@ void ArrangeFds(Plan* plan) {
     WriteOrFail(plan, "/proc/self/oom_score_adj", plan->oom_score_adj, plan->oom_score_adj_length, "", false);
   }
   if (!options.hide_mount.empty()) HideMount(plan);
+  // The usual one: ours is for our own files, and an OCI runtime makes cgroups that all must walk through.
+  ::umask(022);
   if (!options.cwd.empty() && ::chdir(options.cwd.c_str()) != 0) Fail(plan, "chdir");
   ArrangeFds(plan);
   if (descriptor_limit_before && ::setrlimit(RLIMIT_NOFILE, &*descriptor_limit_before) != 0)
