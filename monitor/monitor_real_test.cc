@@ -212,7 +212,7 @@ TEST_P(MonitorTest, AContainerAndItsExecsHaveItsOwnOomScoreAndNotTheMonitors) {
 
 TEST_P(MonitorTest, CutsLongLinesAndReopensBetweenRecords) {
   TestPod pod(GetParam());
-  pod.Run("a", {"line", "16384", "line", "40000", "path", "/go", "flood", "300"});
+  pod.Run("a", {"line", "16384", "line", "40000", "path", "/go", "flood-until", "/enough"});
   ASSERT_TRUE(Eventually([&] { return pod.Log("a").size() == 4; }));
   const auto log = pod.Log("a");
   EXPECT_EQ(log[0], "stdout F " + std::string(16384, 'x'));
@@ -227,6 +227,7 @@ TEST_P(MonitorTest, CutsLongLinesAndReopensBetweenRecords) {
               0);
     ASSERT_TRUE(pod.client().ReopenLog("a", Soon()).ok());
   }
+  std::ofstream(pod.dir() + "/rootfs/enough") << "enough";
   pod.Wait("a");
   std::string all;
   for (int i = 0; i < rotated; ++i)

@@ -3,7 +3,8 @@
 // from left to right.
 //   exit N | kill SIG | print TEXT | err TEXT | line N (N bytes and a newline) | sleep MS | eat MIB |
 //   eat-child MIB | share MIB (a CLONE_VM child eats when /eat exists) name COMM | trap SIG CODE | ignore SIG
-//   | fork-sleep | daemon-sleep | flood MS | wait-child | cat | hostname | path FILE (waits until it exists)
+//   | fork-sleep | daemon-sleep | flood MS | flood-until FILE | wait-child | cat | hostname | path FILE
+//   (waits until it exists)
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -108,6 +109,11 @@ int main(int argc, char** argv) {
         ::clock_gettime(CLOCK_MONOTONIC, &now);
         if ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1'000'000 > ms) break;
       }
+      Write("end\n");
+    }
+    if (verb == "flood-until") {
+      const std::string file = next(i);
+      for (long n = 0; ::access(file.c_str(), F_OK) != 0; ++n) Write("line " + std::to_string(n) + "\n");
       Write("end\n");
     }
     if (verb == "cat") {
