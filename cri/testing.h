@@ -32,7 +32,8 @@ class FakeImages final : public image::Images {
   std::vector<std::shared_ptr<const image::ImageRecord>> List() const override { return records; }
   absl::Status Remove(const std::string&) override { return absl::OkStatus(); }
   image::FsUsage Usage() const override { return {1, "/", 0, 0}; }
-  absl::StatusOr<image::Rootfs> PrepareRootfs(const std::string&, const std::string&) override {
+  absl::StatusOr<image::Rootfs> PrepareRootfs(const std::string&, const std::string&,
+                                              const std::optional<image::IdShift>&) override {
     return absl::UnimplementedError("fake");
   }
   absl::Status RemoveRootfs(const std::string&) override { return absl::OkStatus(); }

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -91,6 +92,16 @@ absl::Status CopyMetadata(int from, int to, const std::string& name, const struc
   return absl::OkStatus();
 }
 
+// As copy_file_range, which is EXDEV between file systems of different types (an overlay and the disk).
+ssize_t CopySome(int from, off_t* in, int to, off_t* out, std::size_t size) {
+  const ssize_t copied = ::copy_file_range(from, in, to, out, size, 0);
+  if (copied >= 0 || (errno != EXDEV && errno != EOPNOTSUPP)) return copied;
+  if (::lseek(to, *out, SEEK_SET) < 0) return -1;
+  const ssize_t sent = ::sendfile(to, from, in, size);
+  if (sent > 0) *out += sent;
+  return sent;
+}
+
 absl::Status CopyData(int from, int to, const std::string& name, off_t size) {
   UniqueFd source(::openat(from, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!source) return Failed("open", name);
@@ -105,11 +116,11 @@ absl::Status CopyData(int from, int to, const std::string& name, off_t size) {
     const off_t end = ::lseek(source.get(), begin, SEEK_HOLE);
     if (end < 0) return Failed("seek in", name);
     at = end;
-    loff_t in = begin;
-    loff_t out = begin;
+    off_t in = begin;
+    off_t out = begin;
     while (in < end) {
       const ssize_t copied =
-          ::copy_file_range(source.get(), &in, target.get(), &out, static_cast<std::size_t>(end - in), 0);
+          CopySome(source.get(), &in, target.get(), &out, static_cast<std::size_t>(end - in));
       if (copied < 0 && errno == EINTR) continue;
       if (copied < 0) return Failed("copy", name);
       if (copied == 0) break;

@@ -57,6 +57,14 @@ struct Rootfs {
   bool copied = false;  // overlayfs could not be had: copied, slower, said in Status
 };
 
+// For the pods with a user namespace: id n of the image is shown as id n of that namespace. Only n below
+// `length` can be shown; files of others are nobody's.
+struct IdShift {
+  std::string user_namespace;  // its file, e.g. a pin
+  std::uint32_t first = 0;     // the host's id for its root
+  std::uint32_t length = 0;
+};
+
 struct Options {
   std::string root;               // <root> of the configuration
   std::string registry_config;    // certs.d
@@ -87,9 +95,12 @@ class Images {
 
   // Makes the root file system of container `container_id` from image `image_id` (layers are held until
   // RemoveRootfs). Idempotent; what a crashed attempt left is replaced. Overlay refused by the kernel →
-  // copied rootfs with a warning.
-  virtual absl::StatusOr<Rootfs> PrepareRootfs(const std::string& container_id,
-                                               const std::string& image_id) = 0;
+  // copied rootfs with a warning; with a shift that is FAILED_PRECONDITION instead.
+  virtual absl::StatusOr<Rootfs> PrepareRootfs(const std::string& container_id, const std::string& image_id,
+                                               const std::optional<IdShift>& shift) = 0;
+  absl::StatusOr<Rootfs> PrepareRootfs(const std::string& container_id, const std::string& image_id) {
+    return PrepareRootfs(container_id, image_id, std::nullopt);
+  }
   // After a reboot the mount is gone: mounts again what PrepareRootfs made. OK if it is mounted.
   virtual absl::Status RemoveRootfs(const std::string& container_id) = 0;
   // The writable layer of a container: cached figure with its time.

@@ -20,6 +20,7 @@
 #include "image/puller.h"
 #include "image/reference.h"
 #include "image/rootfs.h"
+#include "image/shifted.h"
 #include "image/tree.h"
 
 namespace berth::image {
@@ -53,7 +54,8 @@ class ImagesImpl : public Images {
       BERTH_FAULT_POINT("image.directory");
       BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory)));
       if (directory == layout_.root()) continue;  // not ours alone
-      if (::chmod(directory.c_str(), 0700) != 0)
+      // The root of a user namespace must be able to walk to its root file system, and to nothing else.
+      if (::chmod(directory.c_str(), directory == layout_.containers() ? 0711 : 0700) != 0)
         return base::SyscallError(errno, absl::StrCat("chmod '", directory, "'"));
     }
     Sweep();
@@ -106,8 +108,8 @@ class ImagesImpl : public Images {
     return usage;
   }
 
-  absl::StatusOr<Rootfs> PrepareRootfs(const std::string& container_id,
-                                       const std::string& image_id) override {
+  absl::StatusOr<Rootfs> PrepareRootfs(const std::string& container_id, const std::string& image_id,
+                                       const std::optional<IdShift>& shift) override {
     const auto image = FindImage(*index_.snapshot(), image_id);
     if (image == nullptr) return absl::NotFoundError(absl::StrCat("image '", image_id, "' is not here"));
     const LayerStore::Pin pin(&layers_, image->diff_ids);
@@ -115,7 +117,7 @@ class ImagesImpl : public Images {
       if (layers_.Find(diff_id) == nullptr)
         return absl::NotFoundError(absl::StrCat("image '", image_id, "' was just removed"));
     }
-    auto rootfs = rootfs_.Prepare(container_id, *image);
+    auto rootfs = rootfs_.Prepare(container_id, *image, shift);
     if (!rootfs.ok()) Wake();
     return rootfs;
   }
@@ -140,6 +142,7 @@ class ImagesImpl : public Images {
       for (const auto& name : *names) {
         const std::string path = absl::StrCat(directory, "/", name);
         (void)UnmountAll(path + "/rootfs");          // an overlay probe
+        (void)UnmountShifted(path);                  // a shifted root file system
         if (directory == layout_.trash()) continue;  // the collector empties it, in its own time
         if (auto removed = RemoveDeepTree(path); !removed.ok())
           base::LogWarning("left-over cannot be removed", {{"path", path}, {"why", removed}});

@@ -17,6 +17,7 @@
 #include "image/copy_tree.h"
 #include "image/json.h"
 #include "image/overlay.h"
+#include "image/shifted.h"
 #include "image/tree.h"
 
 namespace berth::image {
@@ -26,7 +27,13 @@ constexpr auto kMeasureEvery = std::chrono::seconds(60);
 constexpr auto kMeasureGap =
     std::chrono::milliseconds(20);  // between two containers: the walk is never the node's main work
 
-absl::Status CopyAttributes(const struct stat& info, int target, const std::string& name) {
+absl::Status CopyAttributes(struct stat info, int target, const std::string& name,
+                            const std::optional<IdShift>& shift) {
+  if (shift) {
+    if (info.st_uid >= shift->length || info.st_gid >= shift->length) return absl::OkStatus();  // nobody's
+    info.st_uid += shift->first;
+    info.st_gid += shift->first;
+  }
   if (::fchown(target, info.st_uid, info.st_gid) != 0 || ::fchmod(target, info.st_mode & 07777) != 0) {
     return base::SyscallError(errno, absl::StrCat("set owner and mode of '", name, "'"));
   }
@@ -36,7 +43,8 @@ absl::Status CopyAttributes(const struct stat& info, int target, const std::stri
 // A layer that names /a/b but not /a says nothing of /a's mode, yet its directory is what overlayfs shows:
 // owner and mode must come from the nearest layer below that names it.
 absl::Status RestoreImplied(const Layout& layout, const LayerStore& layers,
-                            const std::vector<std::string>& diff_ids, const std::string& rootfs) {
+                            const std::vector<std::string>& diff_ids, const std::string& rootfs,
+                            const std::optional<IdShift>& shift) {
   BERTH_ASSIGN_OR_RETURN(const auto root,
                          base::ToStatusOr(base::OpenAt(AT_FDCWD, rootfs, O_RDONLY | O_DIRECTORY)));
   std::set<std::string> decided;
@@ -64,7 +72,7 @@ absl::Status RestoreImplied(const Layout& layout, const LayerStore& layers,
         struct stat info {};
         auto target = base::OpenAt(root.get(), path, O_RDONLY | O_DIRECTORY, base::Resolve::kNoSymlinks);
         if (target && ::fstat(source->get(), &info) == 0)
-          BERTH_RETURN_IF_ERROR(CopyAttributes(info, target->get(), path));
+          BERTH_RETURN_IF_ERROR(CopyAttributes(info, target->get(), path, shift));
         break;
       }
     }
@@ -72,9 +80,20 @@ absl::Status RestoreImplied(const Layout& layout, const LayerStore& layers,
   return absl::OkStatus();
 }
 
+// The directory is nobody's but ours and, to walk through, of the user namespace's root.
+absl::Status GiveTo(const IdShift& shift, const std::string& directory) {
+  const std::string upper = directory + "/upper";
+  if (::chown(directory.c_str(), 0, shift.first) != 0 || ::chmod(directory.c_str(), 0710) != 0)
+    return base::SyscallError(errno, absl::StrCat("give '", directory, "' to the user namespace"));
+  if (::chown(upper.c_str(), shift.first, shift.first) != 0)
+    return base::SyscallError(errno, absl::StrCat("give '", upper, "' to the user namespace"));
+  return absl::OkStatus();
+}
+
 // Owner and mode of "/": of the topmost layer that names it.
 absl::Status CopyRootAttributes(const Layout& layout, const LayerStore& layers,
-                                const std::vector<std::string>& diff_ids, const std::string& directory) {
+                                const std::vector<std::string>& diff_ids, const std::string& directory,
+                                const std::optional<IdShift>& shift) {
   for (auto diff_id = diff_ids.rbegin(); diff_id != diff_ids.rend(); ++diff_id) {
     const auto layer = layers.Find(*diff_id);
     if (layer == nullptr || !layer->root_named) continue;
@@ -83,7 +102,7 @@ absl::Status CopyRootAttributes(const Layout& layout, const LayerStore& layers,
       return base::SyscallError(errno, "stat a layer");
     BERTH_ASSIGN_OR_RETURN(const auto fd,
                            base::ToStatusOr(base::OpenAt(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY)));
-    return CopyAttributes(info, fd.get(), directory);
+    return CopyAttributes(info, fd.get(), directory, shift);
   }
   return absl::OkStatus();
 }
@@ -175,12 +194,13 @@ absl::Status RootfsManager::WriteRecord(const std::string& container_id, const E
       base::WriteFileDurable(layout_.container(container_id) + "/rootfs.json", json.dump()));
 }
 
-absl::StatusOr<Rootfs> RootfsManager::Prepare(const std::string& container_id, const StoredImage& image) {
+absl::StatusOr<Rootfs> RootfsManager::Prepare(const std::string& container_id, const StoredImage& image,
+                                              const std::optional<IdShift>& shift) {
   if (!base::IsHexId(container_id))
     return absl::InvalidArgumentError(absl::StrCat("container id '", container_id, "' is not hex digits"));
   const Turn turn(this, container_id);
   BERTH_RETURN_IF_ERROR(Discard(container_id));
-  auto rootfs = Build(container_id, image);
+  auto rootfs = Build(container_id, image, shift);
   if (!rootfs.ok()) {
     if (auto discarded = Discard(container_id); !discarded.ok()) {
       base::LogWarning("a failed root file system stays until the next start",
@@ -190,7 +210,13 @@ absl::StatusOr<Rootfs> RootfsManager::Prepare(const std::string& container_id, c
   return rootfs;
 }
 
-absl::StatusOr<Rootfs> RootfsManager::Build(const std::string& container_id, const StoredImage& image) {
+absl::StatusOr<Rootfs> RootfsManager::Build(const std::string& container_id, const StoredImage& image,
+                                            const std::optional<IdShift>& shift) {
+  if (shift && !overlay_.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("a root file system for a user namespace needs overlayfs, which does not work here: ",
+                     overlay_.message()));
+  }
   Entry entry;
   entry.image_id = image.id;
   entry.diff_ids = image.diff_ids;
@@ -208,9 +234,9 @@ absl::StatusOr<Rootfs> RootfsManager::Build(const std::string& container_id, con
     entries_[container_id] = entry;  // holds the layers from here on
   }
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory + "/rootfs", 0755)));
-  BERTH_RETURN_IF_ERROR(entry.copied ? Copy(container_id, image) : Mount(container_id, image));
+  BERTH_RETURN_IF_ERROR(entry.copied ? Copy(container_id, image) : Mount(container_id, image, shift));
   BERTH_FAULT_POINT("image.rootfs.restore");
-  BERTH_RETURN_IF_ERROR(RestoreImplied(layout_, *layers_, image.diff_ids, directory + "/rootfs"));
+  BERTH_RETURN_IF_ERROR(RestoreImplied(layout_, *layers_, image.diff_ids, directory + "/rootfs", shift));
   {
     const std::lock_guard lock(mutex_);
     changed_.notify_all();  // measured at once
@@ -218,12 +244,14 @@ absl::StatusOr<Rootfs> RootfsManager::Build(const std::string& container_id, con
   return Rootfs{directory + "/rootfs", entry.copied};
 }
 
-absl::Status RootfsManager::Mount(const std::string& container_id, const StoredImage& image) {
+absl::Status RootfsManager::Mount(const std::string& container_id, const StoredImage& image,
+                                  const std::optional<IdShift>& shift) {
   const std::string directory = layout_.container(container_id);
   BERTH_FAULT_POINT("image.rootfs.upper");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory + "/upper", 0755)));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(directory + "/work")));
-  BERTH_RETURN_IF_ERROR(CopyRootAttributes(layout_, *layers_, image.diff_ids, directory + "/upper"));
+  if (shift) BERTH_RETURN_IF_ERROR(GiveTo(*shift, directory));
+  BERTH_RETURN_IF_ERROR(CopyRootAttributes(layout_, *layers_, image.diff_ids, directory + "/upper", shift));
   OverlayMount mount;
   mount.base = layout_.layers();
   // An image may list one layer twice (the empty one); overlayfs wants each directory once: the lower one
@@ -240,14 +268,18 @@ absl::Status RootfsManager::Mount(const std::string& container_id, const StoredI
   mount.work = absl::StrCat("../containers/", container_id, "/work");
   mount.target = directory + "/rootfs";
   BERTH_FAULT_POINT("image.rootfs.mount");
-  BERTH_RETURN_IF_ERROR(MountOverlay(mount));
+  if (shift) {
+    BERTH_RETURN_IF_ERROR(MountShifted(mount, directory, shift->user_namespace));
+  } else {
+    BERTH_RETURN_IF_ERROR(MountOverlay(mount));
+  }
   BERTH_FAULT_POINT("image.rootfs.mounted");
   return absl::OkStatus();
 }
 
 absl::Status RootfsManager::Copy(const std::string& container_id, const StoredImage& image) {
   const std::string rootfs = layout_.container(container_id) + "/rootfs";
-  BERTH_RETURN_IF_ERROR(CopyRootAttributes(layout_, *layers_, image.diff_ids, rootfs));
+  BERTH_RETURN_IF_ERROR(CopyRootAttributes(layout_, *layers_, image.diff_ids, rootfs, std::nullopt));
   for (const auto& diff_id : image.diff_ids) {
     BERTH_FAULT_POINT("image.rootfs.copy");
     BERTH_RETURN_IF_ERROR(
@@ -263,6 +295,7 @@ absl::Status RootfsManager::Discard(const std::string& container_id) {
   const std::string directory = layout_.container(container_id);
   BERTH_FAULT_POINT("image.rootfs.unmount");
   BERTH_RETURN_IF_ERROR(UnmountAll(directory + "/rootfs"));
+  BERTH_RETURN_IF_ERROR(UnmountShifted(directory));
   BERTH_FAULT_POINT("image.rootfs.unmounted");
   const std::string trash = absl::StrCat(layout_.trash(), "/rootfs-", base::ShortId(container_id), "-",
                                          base::ShortId(base::NewId()));

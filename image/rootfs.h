@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -30,7 +31,8 @@ class RootfsManager {
   // that measures.
   absl::Status Load();
 
-  absl::StatusOr<Rootfs> Prepare(const std::string& container_id, const StoredImage& image);
+  absl::StatusOr<Rootfs> Prepare(const std::string& container_id, const StoredImage& image,
+                                 const std::optional<IdShift>& shift);
   absl::Status Remove(const std::string& container_id);
   absl::StatusOr<FsUsage> Usage(const std::string& container_id) const;
   bool overlay_works(std::string* why) const;
@@ -48,8 +50,10 @@ class RootfsManager {
   // Holds the name of a container while its directory changes.
   class Turn;
 
-  absl::StatusOr<Rootfs> Build(const std::string& container_id, const StoredImage& image);
-  absl::Status Mount(const std::string& container_id, const StoredImage& image);
+  absl::StatusOr<Rootfs> Build(const std::string& container_id, const StoredImage& image,
+                               const std::optional<IdShift>& shift);
+  absl::Status Mount(const std::string& container_id, const StoredImage& image,
+                     const std::optional<IdShift>& shift);
   absl::Status Copy(const std::string& container_id, const StoredImage& image);
   absl::Status Discard(const std::string& container_id);
   absl::Status WriteRecord(const std::string& container_id, const Entry& entry);

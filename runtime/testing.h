@@ -235,7 +235,8 @@ class NoImages final : public image::Images {
   std::vector<std::shared_ptr<const image::ImageRecord>> List() const override { return {}; }
   absl::Status Remove(const std::string&) override { return absl::OkStatus(); }
   image::FsUsage Usage() const override { return {}; }
-  absl::StatusOr<image::Rootfs> PrepareRootfs(const std::string&, const std::string&) override {
+  absl::StatusOr<image::Rootfs> PrepareRootfs(const std::string&, const std::string&,
+                                              const std::optional<image::IdShift>&) override {
     return absl::UnimplementedError("fake");
   }
   absl::Status RemoveRootfs(const std::string&) override { return absl::OkStatus(); }
