@@ -52,7 +52,8 @@ void FillHandlers(const runtime::oci::Handlers& handlers, v1::StatusResponse* re
   }
   auto* features = reply->mutable_features();
   features->set_supplemental_groups_policy(true);
-  features->set_user_namespaces_host_network(false);
+  const auto* chosen = handlers.Default();
+  features->set_user_namespaces_host_network(chosen != nullptr && chosen->features.user_namespaces);
   features->set_mount_options(true);
 }
 
@@ -65,6 +66,8 @@ json HandlersInfo(const runtime::oci::Handlers& handlers) {
                 {"usable", handler.usable},
                 {"default", &handler == handlers.Default()}};
     if (!handler.usable) one["whyNot"] = handler.why_not;
+    if (!handler.features.no_user_namespaces.empty())
+      one["noUserNamespaces"] = handler.features.no_user_namespaces;
     if (!handler.hide_mount.empty()) one["hiddenMount"] = handler.hide_mount;
     info.push_back(std::move(one));
   }

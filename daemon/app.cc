@@ -95,12 +95,13 @@ absl::Status OpenNetwork(const Config& config, Parts* parts) {
 
 absl::Status ProbeHandlers(const Config& config, Parts* parts) {
   runtime::oci::ProbeOptions options;
-  for (const auto& [name, path] : config.handlers) options.handlers.push_back({name, path});
+  for (const auto& [name, handler] : config.handlers) options.handlers.push_back(handler);
   options.default_order = config.default_handlers;
   options.work_dir = config.state + "/probe";
   options.cgroup_root = config.cgroup.root;
   options.probe_program = parts->monitor_program;
   options.cache_file = config.state + "/handlers.json";
+  options.layers_dir = config.root + "/containers";
   options.cgroups = parts->cgroups.get();
   BERTH_ASSIGN_OR_RETURN(parts->handlers, runtime::oci::Handlers::Probe(options));
   for (const auto& handler : parts->handlers->all()) {
@@ -122,6 +123,11 @@ absl::Status OpenRuntime(const Config& config, Parts* parts) {
   options.monitor_program = parts->monitor_program;
   options.cgroup_root = config.cgroup.root;
   options.kernel_log = config.kernel.log;
+  options.defaults = config.defaults.containers;
+  options.default_sysctls = config.defaults.sysctls;
+  options.shm_bytes = config.defaults.shm_bytes;
+  options.apparmor_parser = config.defaults.apparmor_parser;
+  options.cdi_dirs = config.cdi.dirs;
   options.store = parts->store.get();
   options.images = parts->images.get();
   options.network = parts->network.get();

@@ -11,19 +11,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/files.h"
+#include "daemon/config_checks.h"
+#include "daemon/config_containers.h"
 #include "daemon/toml_reader.h"
 
 namespace berth::daemon {
 namespace {
-
-// What a value must be beyond its type: "" when it is, else why not.
-std::string AbsolutePath(const std::string& path) {
-  if (path.empty() || path[0] != '/') return "must be an absolute path";
-  if (absl::StrContains(path, "/../") || absl::EndsWith(path, "/..")) return "must not contain '..'";
-  return "";
-}
-
-std::string AbsolutePathOrNone(const std::string& path) { return path.empty() ? "" : AbsolutePath(path); }
 
 // sun_path holds 108 bytes with its end.
 std::string SocketPath(const std::string& path) {
@@ -63,14 +56,6 @@ std::string Driver(const std::string& driver) {
   if (driver == "systemd")
     return "is not possible yet: this version makes cgroups itself (\"cgroupfs\" or \"auto\")";
   return driver == "cgroupfs" || driver == "auto" ? "" : "must be \"cgroupfs\", \"systemd\" or \"auto\"";
-}
-
-// A RuntimeClass handler: a DNS label.
-std::string HandlerName(const std::string& name) {
-  const auto good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
-  return !name.empty() && name.size() <= 63 && std::all_of(name.begin(), name.end(), good) && name[0] != '-'
-             ? ""
-             : "is no handler's name: lower-case letters, digits and '-'";
 }
 
 template <typename Value>
@@ -122,22 +107,7 @@ void ApplyTables(const TomlReader& top, Config* config) {
   top.Table("registry", [&](const TomlReader& table) {
     table.String("config_path", AbsolutePath, &config->registry.config_path);
   });
-  top.Table("handlers", [&](const TomlReader& table) {
-    for (const std::string& name : table.Keys()) {
-      if (const std::string bad = HandlerName(name); !bad.empty()) {
-        table.Problem(name, absl::StrCat("'", name, "' ", bad));
-        continue;
-      }
-      table.Table(name, [&](const TomlReader& handler) {
-        std::string path;
-        if (handler.String("path", AbsolutePath, &path)) {
-          config->handlers[name] = path;
-        } else if (!config->handlers.contains(name)) {
-          table.Problem(name, absl::StrCat("handler '", name, "' has no path"));
-        }
-      });
-    }
-  });
+  ApplyContainerTables(top, config);
   top.Table("kernel",
             [&](const TomlReader& table) { table.String("log", AbsolutePath, &config->kernel.log); });
   top.Table("log", [&](const TomlReader& table) {

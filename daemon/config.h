@@ -11,10 +11,18 @@
 
 #include "absl/status/statusor.h"
 #include "base/log.h"
+#include "runtime/oci/options.h"
 
 namespace berth::daemon {
 
 inline constexpr char kDefaultConfigFile[] = "/etc/berth/config.toml";
+
+inline runtime::oci::HandlerConfig HandlerAt(const std::string& name, const std::string& path) {
+  runtime::oci::HandlerConfig handler;
+  handler.name = name;
+  handler.path = path;
+  return handler;
+}
 
 struct Config {
   std::string root = "/var/lib/berth";
@@ -48,8 +56,19 @@ struct Config {
   struct {
     std::string config_path = "/etc/berth/certs.d";
   } registry;
-  std::map<std::string, std::string> handlers = {{"crun", "/usr/bin/crun"},
-                                                 {"runc", "/usr/sbin/runc"}};  // name → path
+  std::map<std::string, runtime::oci::HandlerConfig> handlers = {
+      {"crun", HandlerAt("crun", "/usr/bin/crun")}, {"runc", HandlerAt("runc", "/usr/sbin/runc")}};
+  struct {
+    runtime::oci::ContainerDefaults containers;
+    // As on other runtimes: a pod's own network lets any user of it take low ports and send echo requests.
+    std::map<std::string, std::string> sysctls = {{"net.ipv4.ip_unprivileged_port_start", "0"},
+                                                  {"net.ipv4.ping_group_range", "0 2147483647"}};
+    std::uint64_t shm_bytes = 64 << 20;
+    std::string apparmor_parser = "/sbin/apparmor_parser";
+  } defaults;
+  struct {
+    std::vector<std::string> dirs = {"/etc/cdi", "/var/run/cdi"};
+  } cdi;
   struct {
     std::string log = "/dev/kmsg";
   } kernel;

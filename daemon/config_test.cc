@@ -102,8 +102,8 @@ format = "json"
   EXPECT_THAT(config.cni.bin_dirs, ElementsAre("/bin1", "/bin2"));
   EXPECT_EQ(config.cni.conf_template, "/t.conflist");
   EXPECT_EQ(config.registry.config_path, "/certs");
-  EXPECT_EQ(config.handlers.at("kata"), "/usr/bin/kata");
-  EXPECT_EQ(config.handlers.at("runc"), "/usr/sbin/runc") << "the built-in ones stay";
+  EXPECT_EQ(config.handlers.at("kata").path, "/usr/bin/kata");
+  EXPECT_EQ(config.handlers.at("runc").path, "/usr/sbin/runc") << "the built-in ones stay";
   EXPECT_EQ(config.kernel.log, "/tmp/kmsg");
   EXPECT_EQ(config.log.level, base::LogLevel::kDebug);
   EXPECT_EQ(config.log.format, base::LogFormat::kJson);
@@ -119,8 +119,8 @@ TEST(ConfigToml, NamesTheLineOfAnUnknownKeyInATable) {
 }
 
 TEST(ConfigToml, NamesAnUnknownTableAndAnUnknownKeyOfAHandler) {
-  EXPECT_THAT(Apply("[handlers.runc]\npath = \"/r\"\nroot = \"/x\"\n\n[plugins]\na = 1\n").problems,
-              ElementsAre("c.toml:3: unknown key 'handlers.runc.root'", "c.toml:5: unknown key 'plugins'"));
+  EXPECT_THAT(Apply("[handlers.runc]\npath = \"/r\"\nrout = \"/x\"\n\n[plugins]\na = 1\n").problems,
+              ElementsAre("c.toml:3: unknown key 'handlers.runc.rout'", "c.toml:5: unknown key 'plugins'"));
 }
 
 TEST(ConfigToml, RefusesWrongTypesWithTheLine) {
@@ -228,6 +228,65 @@ TEST_F(ConfigFiles, ADefaultHandlerThatIsNotConfiguredIsNamed) {
   EXPECT_THAT(Load().problems, ElementsAre(HasSubstr("names 'kata'")));
 }
 
+TEST(Config, HandlersHaveOptionsOfTheirOwn) {
+  const auto [config, problems] = Apply(R"([handlers.runc]
+args = ["--debug"]
+root = "/run/runc-of-ours"
+base_spec = "/etc/berth/base.json"
+seccomp_profile = "/etc/berth/seccomp.json"
+pod_annotations = ["example.org/*"]
+container_annotations = ["a"]
+privileged_without_host_devices = true
+hooks_dirs = ["/etc/containers/oci/hooks.d"]
+)");
+  EXPECT_THAT(problems, IsEmpty());
+  const auto& runc = config.handlers.at("runc");
+  EXPECT_EQ(runc.path, "/usr/sbin/runc") << "what is not said stays";
+  EXPECT_THAT(runc.args, ElementsAre("--debug"));
+  EXPECT_EQ(runc.root, "/run/runc-of-ours");
+  EXPECT_EQ(runc.base_spec, "/etc/berth/base.json");
+  EXPECT_EQ(runc.seccomp_profile, "/etc/berth/seccomp.json");
+  EXPECT_THAT(runc.pod_annotations, ElementsAre("example.org/*"));
+  EXPECT_THAT(runc.container_annotations, ElementsAre("a"));
+  EXPECT_TRUE(runc.privileged_without_host_devices);
+  EXPECT_THAT(runc.hooks_dirs, ElementsAre("/etc/containers/oci/hooks.d"));
+}
+
+TEST(Config, DefaultsOfContainersAreRead) {
+  const auto [config, problems] = Apply(R"([defaults]
+env = ["A=b=c"]
+ulimits = ["nofile=1024:4096", "core=unlimited"]
+umask = "0027"
+timezone = "Europe/Vienna"
+shm_size = "1GiB"
+[defaults.sysctls]
+"net.ipv4.ping_group_range" = "0 2147483647"
+[cdi]
+dirs = ["/cdi"]
+)");
+  EXPECT_THAT(problems, IsEmpty());
+  const auto& defaults = config.defaults.containers;
+  EXPECT_THAT(defaults.env, ElementsAre(testing::Pair("A", "b=c")));
+  ASSERT_EQ(defaults.rlimits.size(), 2U);
+  EXPECT_EQ(defaults.rlimits[0], (runtime::oci::Rlimit{"RLIMIT_NOFILE", 1024, 4096}));
+  EXPECT_EQ(defaults.rlimits[1].hard, ~std::uint64_t{0});
+  EXPECT_EQ(defaults.umask, 027U);
+  EXPECT_EQ(defaults.timezone_file, "/usr/share/zoneinfo/Europe/Vienna");
+  EXPECT_EQ(config.defaults.shm_bytes, std::uint64_t{1} << 30);
+  EXPECT_EQ(config.defaults.sysctls.at("net.ipv4.ping_group_range"), "0 2147483647");
+  EXPECT_THAT(config.cdi.dirs, ElementsAre("/cdi"));
+}
+
+TEST(Config, ImpossibleDefaultsAreNamed) {
+  for (const char* line :
+       {"env = [\"=x\"]", "ulimits = [\"nofile\"]", "ulimits = [\"nofile=5:4\"]", "ulimits = [\"files=5\"]",
+        "umask = \"9\"", "umask = \"7777\"", "timezone = \"/etc/passwd\"", "timezone = \"../../etc/passwd\"",
+        "shm_size = \"0\"", "shm_size = \"-1\"", "shm_size = \"64 MB\"",
+        "sysctls = {\"vm.swappiness\" = \"1\"}"}) {
+    EXPECT_EQ(Apply(std::string("[defaults]\n") + line + "\n").problems.size(), 1U) << line;
+  }
+}
+
 TEST_F(ConfigFiles, TheFileThatWeShipIsValidAndSaysTheDefaults) {
   Problems problems;
   const Config shipped = LoadConfig(BERTH_SOURCE_DIR "/deploy/config.toml", true, &problems);
@@ -250,6 +309,11 @@ TEST_F(ConfigFiles, TheFileThatWeShipIsValidAndSaysTheDefaults) {
   EXPECT_EQ(shipped.cni.conf_template, built_in.cni.conf_template);
   EXPECT_EQ(shipped.registry.config_path, built_in.registry.config_path);
   EXPECT_EQ(shipped.handlers, built_in.handlers);
+  EXPECT_EQ(shipped.defaults.containers, built_in.defaults.containers);
+  EXPECT_EQ(shipped.defaults.sysctls, built_in.defaults.sysctls);
+  EXPECT_EQ(shipped.defaults.shm_bytes, built_in.defaults.shm_bytes);
+  EXPECT_EQ(shipped.defaults.apparmor_parser, built_in.defaults.apparmor_parser);
+  EXPECT_EQ(shipped.cdi.dirs, built_in.cdi.dirs);
   EXPECT_EQ(shipped.kernel.log, built_in.kernel.log);
   EXPECT_EQ(shipped.log.level, built_in.log.level);
   EXPECT_EQ(shipped.log.format, built_in.log.format);

@@ -37,7 +37,7 @@ void PrepareProcess() {
 absl::Status OwnDirectory(const std::string& path) {
   BERTH_FAULT_POINT("daemon.directory");
   BERTH_RETURN_IF_ERROR(
-      base::Annotate(base::ToStatus(base::MakeDirs(path, 0700)), absl::StrCat("make '", path, "'")));
+      base::Annotate(base::ToStatus(base::MakeDirs(path, 0711)), absl::StrCat("make '", path, "'")));
   struct stat facts {};
   if (::stat(path.c_str(), &facts) != 0) return base::SyscallError(errno, absl::StrCat("stat '", path, "'"));
   if (!S_ISDIR(facts.st_mode))
@@ -47,6 +47,9 @@ absl::Status OwnDirectory(const std::string& path) {
                                                       " instead of ", ::geteuid(),
                                                       "; chown it, or name another directory"));
   }
+  // Releases before user namespaces made it 0700; any other mode is an administrator's.
+  if ((facts.st_mode & 07777) == 0700 && ::chmod(path.c_str(), 0711) != 0)
+    return base::SyscallError(errno, absl::StrCat("chmod '", path, "'"));
   if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         "'", path, "' can be written by others than its owner; chmod go-w it, or name another directory"));

@@ -14,8 +14,8 @@ namespace berth::daemon {
 // five); containers and helpers keep the limit that berthd was started with.
 void PrepareProcess();
 
-// Makes `path` (0700) or checks what is there: a directory of ours that nobody else can write to. What lies
-// in it is trusted: records, sockets, pins.
+// Makes `path` (0711: the root of a user namespace walks through it) or checks what is there: a directory of
+// ours that nobody else can write to. What lies in it is trusted: records, sockets, pins.
 absl::Status OwnDirectory(const std::string& path);
 
 // Holds <dir>/berthd.lock for as long as the descriptor lives; FAILED_PRECONDITION when another berthd holds

@@ -25,13 +25,23 @@ class HostTest : public testing::Test {
   std::string dir_;
 };
 
-TEST_F(HostTest, MakesADirectoryThatIsNobodyElses) {
+TEST_F(HostTest, MakesADirectoryThatOthersCanWalkThroughAndNeitherListNorChange) {
   const std::string path = dir_ + "/a/b";
   ASSERT_TRUE(OwnDirectory(path).ok());
   struct stat facts {};
   ASSERT_EQ(::stat(path.c_str(), &facts), 0);
-  EXPECT_EQ(facts.st_mode & 07777, 0700U);
+  EXPECT_EQ(facts.st_mode & 07777, 0711U) << "the root of a user namespace walks to its root file system";
   EXPECT_TRUE(OwnDirectory(path).ok()) << "also when it is there";
+}
+
+TEST_F(HostTest, OpensADirectoryOfAnEarlierReleaseForWalkersAndLeavesAnAdministratorsAsItIs) {
+  struct stat facts {};
+  for (const auto& [before, after] : {std::pair{0700U, 0711U}, std::pair{0750U, 0750U}}) {
+    ASSERT_EQ(::chmod(dir_.c_str(), before), 0);
+    ASSERT_TRUE(OwnDirectory(dir_).ok());
+    ASSERT_EQ(::stat(dir_.c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_mode & 07777, after);
+  }
 }
 
 TEST_F(HostTest, RefusesADirectoryThatOthersCanWriteTo) {

@@ -8,9 +8,13 @@
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/status.h"
+#include "runtime/image_volumes.h"
+#include "runtime/oci/cdi.h"
 #include "runtime/oci/devices.h"
 #include "runtime/oci/spec.h"
 #include "runtime/pod.h"
+#include "runtime/security/apparmor.h"
+#include "runtime/user_namespace.h"
 
 namespace berth::runtime {
 namespace {
@@ -58,6 +62,7 @@ absl::StatusOr<oci::ContainerPaths> Paths(Core& core, const Pod& pod, const PodC
     paths.netns = places.pins + "/net";
     paths.utsns = places.pins + "/uts";
   }
+  if (config.namespaces.user_namespace) paths.userns = places.pins + "/user";
   if (config.namespaces.ipc == NamespaceMode::kPod) {
     paths.ipcns = places.pins + "/ipc";
     paths.shm = places.shm;
@@ -129,12 +134,33 @@ absl::Status WriteBundle(Core& core, Container& container, const std::string& ro
   input.cgroup = record.status.cgroup;
   input.container_id = container.id();
   input.pod_id = pod.status.id;
-  BERTH_ASSIGN_OR_RETURN(input.devices, oci::ResolveDevices(record.status.config));
+  for (std::size_t i = 0; i < record.status.config.mounts.size(); ++i) {
+    std::string source = i < record.mount_sources.size() ? record.mount_sources[i] : "";
+    if (source.empty()) source = MappedSource(container.places(), record.status.config, i);
+    input.paths.mount_sources.push_back(std::move(source));
+  }
+  for (const auto& volume : DeclaredVolumes(container.places(), image->config, record.status.config))
+    input.paths.volumes.emplace_back(volume.path, volume.source);
+  BERTH_ASSIGN_OR_RETURN(
+      input.devices,
+      oci::ResolveDevices(record.status.config, !handler->config.privileged_without_host_devices));
+  const auto& apparmor = record.status.config.apparmor;
+  if (apparmor && apparmor->type == ProfileType::kLocalhost && core.host_facts.apparmor &&
+      !record.status.config.privileged) {
+    BERTH_RETURN_IF_ERROR(security::CheckApparmorProfile(apparmor->localhost_ref));
+  }
   const auto& seccomp = record.status.config.seccomp;
   if (seccomp && seccomp->type == ProfileType::kLocalhost && !record.status.config.privileged) {
     BERTH_ASSIGN_OR_RETURN(input.localhost_seccomp, LocalhostProfile(seccomp->localhost_ref));
   }
-  BERTH_ASSIGN_OR_RETURN(const nlohmann::json spec, oci::BuildSpec(input));
+  input.defaults = &core.options.defaults;
+  BERTH_ASSIGN_OR_RETURN(nlohmann::json spec, oci::BuildSpec(input));
+  if (const auto& names = record.status.config.cdi_devices; !names.empty()) {
+    BERTH_ASSIGN_OR_RETURN(const oci::CdiEdits edits,
+                           oci::CdiRegistry::Read(core.options.cdi_dirs).Resolve(names));
+    BERTH_RETURN_IF_ERROR(oci::ApplyCdi(edits, spec));
+  }
+  oci::ApplyHooks(handler->hooks, spec);
   std::string text;
   try {
     text = spec.dump();

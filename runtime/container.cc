@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "runtime/pod.h"
+#include "runtime/user_namespace.h"
 
 namespace berth::runtime {
 
@@ -111,6 +112,7 @@ void Container::Ended(const monitor::ExitRecord& end) {
     if (record_.status.started_at == 0) record_.status.started_at = end.finished_at;
     record_.status.exit = ContainerExit{end.exit_code, end.reason, end.message, end.finished_at};
   }
+  UnmountMapped(places_);  // a start that was cut off by a death of ours
   // The exit record is on disk; the database may lag: recovery reads the file first.
   Show();
   {

@@ -11,11 +11,14 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "runtime/bundle.h"
+#include "runtime/image_volumes.h"
 #include "runtime/managers.h"
 #include "runtime/oci/devices.h"
 #include "runtime/pod_cgroup.h"
 #include "runtime/rebuild.h"
+#include "runtime/security/relabel.h"
 #include "runtime/security/users.h"
+#include "runtime/user_namespace.h"
 
 namespace berth::runtime {
 namespace {
@@ -60,6 +63,8 @@ absl::Status Build(Core& core, Container& container, const image::ImageRecord& i
   BERTH_RETURN_IF_ERROR(oci::CheckMountSources(
       container.record().status.config,
       [&](const std::string& path) { progress.Enter(absl::StrCat("mount source ", path)); }));
+  const PodConfig pod = container.pod()->record().status.config;
+  BERTH_RETURN_IF_ERROR(CheckMountMappings(pod, container.record().status.config));
   progress.Enter("directories");
   BERTH_FAULT_POINT("runtime.container_dirs");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(places.record_dir)));
@@ -67,8 +72,29 @@ absl::Status Build(Core& core, Container& container, const image::ImageRecord& i
   Describe(core.options, container.record());
   progress.Enter("root file system");
   BERTH_FAULT_POINT("runtime.rootfs");
-  BERTH_ASSIGN_OR_RETURN(const image::Rootfs rootfs,
-                         core.options.images->PrepareRootfs(container.id(), image.id));
+  BERTH_ASSIGN_OR_RETURN(
+      const image::Rootfs rootfs,
+      core.options.images->PrepareRootfs(container.id(), image.id, ShiftOf(pod, container.pod()->places())));
+  progress.Enter("volumes of images");
+  ContainerConfig asked = container.record().status.config;
+  BERTH_RETURN_IF_ERROR(MakeDeclaredVolumes(DeclaredVolumes(places, image.config, asked), rootfs.path, pod));
+  BERTH_ASSIGN_OR_RETURN(auto sources, MakeImageVolumes(*core.options.images, container.id(),
+                                                        ShiftOf(pod, container.pod()->places()), asked));
+  if (!sources.empty()) {
+    BERTH_RETURN_IF_ERROR(container.Change([&](ContainerRecord& record) {
+      record.status.config = asked;
+      record.mount_sources = sources;
+    }));
+  }
+  if (core.host_facts.selinux && asked.selinux) {
+    progress.Enter("relabel");
+    const std::string label = security::FileLabel(security::ProcessLabel(*asked.selinux));
+    for (const Mount& mount : asked.mounts) {
+      if (!mount.selinux_relabel || mount.host_path.empty()) continue;
+      BERTH_RETURN_IF_ERROR(
+          security::Relabel(mount.host_path, label, [&] { return !container.pod()->ready(); }));
+    }
+  }
   progress.Enter("user");
   BERTH_ASSIGN_OR_RETURN(const base::UniqueFd root,
                          base::ToStatusOr(base::OpenAt(AT_FDCWD, rootfs.path, O_PATH | O_DIRECTORY)));
@@ -192,8 +218,11 @@ absl::Status DiscardContainer(Core& core, Container& container) {
     BERTH_RETURN_IF_ERROR(base::ToStatus(cgroup->KillAll(base::Deadline::After(kQuickNs))));
     BERTH_RETURN_IF_ERROR(base::ToStatus(cgroup->Remove()));
   }
+  UnmountMapped(container.places());
   BERTH_FAULT_POINT("runtime.rootfs_remove");
   BERTH_RETURN_IF_ERROR(core.options.images->RemoveRootfs(id));
+  BERTH_RETURN_IF_ERROR(RemoveImageVolumes(*core.options.images, id, container.record().status.config));
+  BERTH_RETURN_IF_ERROR(RemoveDeclaredVolumes(container.places()));
   BERTH_FAULT_POINT("runtime.container_files_erase");
   BERTH_RETURN_IF_ERROR(UnpinTarget(TargetPin(container.places())));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::RemoveTree(container.places().state)));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
 #include "base/files.h"
@@ -8,6 +9,7 @@
 #include "runtime/managers.h"
 #include "runtime/monitors.h"
 #include "runtime/pod_cgroup.h"
+#include "runtime/user_namespace.h"
 
 namespace berth::runtime {
 namespace {
@@ -31,7 +33,9 @@ absl::StatusOr<monitor::StartRequest> Request(Core& core, Container& container) 
   request.container_id = container.id();
   request.bundle = container.places().state;
   request.runtime = handler->path;
-  request.runtime_root = container.pod()->places().runtime_root;
+  request.runtime_root = handler->config.root.empty()
+                             ? container.pod()->places().runtime_root
+                             : absl::StrCat(handler->config.root, "/", container.pod()->id());
   request.runtime_args = handler->args;
   request.hide_mount = handler->hide_mount;
   request.log_path = record.status.log_path;
@@ -43,6 +47,7 @@ absl::StatusOr<monitor::StartRequest> Request(Core& core, Container& container) 
   request.run_dir = container.places().state;
   request.cgroup = record.status.cgroup;
   request.pod_cgroup = pod.status.cgroup;
+  if (const auto map = UserMapOf(pod.status.config)) request.stdio_owner = map->first;
   if (config.resources.memory_limit_bytes.value_or(0) > 0)
     request.memory_limit_bytes = config.resources.memory_limit_bytes;
   return request;
@@ -65,6 +70,7 @@ absl::Status Prepare(Core& core, Container& container, const std::string& log_pa
   BERTH_RETURN_IF_ERROR(
       base::Annotate(base::ToStatus(base::MakeDirs(DirName(log_path), 0755)), "make the log directory"));
   const ContainerRecord record = container.record();
+  BERTH_RETURN_IF_ERROR(MountMapped(container.pod()->places(), container.places(), record.status.config));
   const auto namespaces = EffectiveNamespaces(container.pod()->record().status.config, record.status.config);
   if (namespaces.pid != NamespaceMode::kTarget) return absl::OkStatus();
   // The target may have ended since the create, and its pid may be another's now.
@@ -103,6 +109,7 @@ absl::Status Start(Core& core, Container& container, Progress& progress) {
   progress.Enter("prepare");
   const auto request = Request(core, container);
   if (!request.ok()) return NeverStarted(container, request.status());
+  const absl::Cleanup unmap = [&] { UnmountMapped(container.places()); };
   if (auto prepared = Prepare(core, container, request->log_path); !prepared.ok())
     return NeverStarted(container, prepared);
   const auto monitor = container.pod()->Monitor(base::Deadline::After(kConnectNs));

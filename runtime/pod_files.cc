@@ -9,12 +9,12 @@
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/status.h"
+#include "runtime/user_namespace.h"
 
 namespace berth::runtime {
 namespace {
 
-constexpr mode_t kReadable = 0644;                         // any user of a container reads them
-constexpr char kShmOptions[] = "mode=1777,size=67108864";  // 64 MiB, what users know from other runtimes
+constexpr mode_t kReadable = 0644;  // any user of a container reads them
 
 absl::Status CheckWord(const std::string& word, absl::string_view what) {
   if (word.empty() || word.find_first_of(" \t\r\n") != std::string::npos ||
@@ -65,14 +65,19 @@ absl::Status WritePodFiles(const PodPlaces& places, const PodConfig& config, con
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::WriteFile(places.resolv_conf, resolv_conf, kReadable)));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::WriteFile(
       places.hosts, host_network ? ReadHostFile("/etc/hosts") : HostsFile(hostname, ips), kReadable)));
-  return base::ToStatus(base::WriteFile(places.hostname, hostname + "\n", kReadable));
+  BERTH_RETURN_IF_ERROR(base::ToStatus(base::WriteFile(places.hostname, hostname + "\n", kReadable)));
+  for (const std::string* path : {&places.resolv_conf, &places.hosts, &places.hostname})
+    BERTH_RETURN_IF_ERROR(GiveToPod(config, *path));
+  return absl::OkStatus();
 }
 
-absl::Status MountShm(const PodPlaces& places) {
+absl::Status MountShm(const PodPlaces& places, const PodConfig& config, std::uint64_t bytes) {
   BERTH_RETURN_IF_ERROR(UnmountShm(places));
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(places.shm, 0700)));
+  std::string options = absl::StrCat("mode=1777,size=", bytes);
+  if (const auto map = UserMapOf(config)) absl::StrAppend(&options, ",uid=", map->first, ",gid=", map->first);
   BERTH_FAULT_POINT("runtime.shm");
-  if (::mount("shm", places.shm.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, kShmOptions) != 0) {
+  if (::mount("shm", places.shm.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options.c_str()) != 0) {
     return base::SyscallError(errno, absl::StrCat("mount tmpfs on '", places.shm, "'"));
   }
   return absl::OkStatus();

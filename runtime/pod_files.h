@@ -20,7 +20,7 @@ absl::Status WritePodFiles(const PodPlaces& places, const PodConfig& config, con
                            const std::vector<std::string>& ips);
 
 // A tmpfs of its own unless the pod shares the host's IPC namespace. Idempotent.
-absl::Status MountShm(const PodPlaces& places);
+absl::Status MountShm(const PodPlaces& places, const PodConfig& config, std::uint64_t bytes);
 absl::Status UnmountShm(const PodPlaces& places);
 
 }  // namespace berth::runtime

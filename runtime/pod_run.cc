@@ -13,6 +13,7 @@
 #include "runtime/pod_files.h"
 #include "runtime/rebuild.h"
 #include "runtime/security/sysctl.h"
+#include "runtime/user_namespace.h"
 
 namespace berth::runtime {
 namespace {
@@ -44,11 +45,6 @@ absl::Status Check(const PodConfig& config) {
   }
   if (namespaces.pid == NamespaceMode::kTarget)
     return absl::InvalidArgumentError("pid namespace mode TARGET is for containers, not for pods");
-  if (namespaces.user_namespace) {
-    return absl::FailedPreconditionError(
-        "user namespaces (hostUsers: false) are not offered by this version: Status lists the handler's "
-        "features");
-  }
   if (!config.log_directory.empty() && config.log_directory.front() != '/') {
     return absl::InvalidArgumentError(
         absl::StrCat("log_directory '", config.log_directory, "' is not an absolute path"));
@@ -90,8 +86,14 @@ absl::Status PinNamespaces(Core& core, Pod& pod, const std::string& hostname) {
   pin.net = pin.uts = config.namespaces.network == NamespaceMode::kPod;
   pin.ipc = config.namespaces.ipc == NamespaceMode::kPod;
   if (pin.uts) pin.hostname = hostname;
-  for (const auto& [name, value] : config.sysctls) pin.sysctls.emplace_back(name, value);
-  if (!pin.net && !pin.ipc) return absl::OkStatus();
+  StringMap sysctls = config.sysctls;
+  for (const auto& [name, value] : core.options.default_sysctls) {
+    // Of namespaces that the pod shares with the host: left to the host.
+    if (security::ValidateSysctl(name, value, config.namespaces).ok()) sysctls.emplace(name, value);
+  }
+  for (const auto& [name, value] : sysctls) pin.sysctls.emplace_back(name, value);
+  pin.user = UserMapOf(config);
+  if (!pin.net && !pin.ipc && !pin.user) return absl::OkStatus();
   BERTH_FAULT_POINT("runtime.pin");
   return base::Annotate(monitor::Pin(pin, base::Deadline::After(kPinNs)), "make the pod's namespaces");
 }
@@ -106,6 +108,8 @@ absl::Status StartHolder(Core& core, Pod& pod) {
   request.pin = pod.places().pins + "/pid";
   request.cgroup_procs = cgroup->ProcsFiles();
   request.oom_score_adj = kHolderOomScore;
+  if (pod.record().status.config.namespaces.user_namespace)
+    request.user_namespace = pod.places().pins + "/user";
   BERTH_ASSIGN_OR_RETURN(auto monitor, pod.Monitor(base::Deadline::After(kMonitorNs)));
   BERTH_FAULT_POINT("runtime.holder");
   BERTH_ASSIGN_OR_RETURN(auto holder, monitor->Holder(request, base::Deadline::After(kMonitorNs)));
@@ -132,7 +136,8 @@ absl::Status Build(Core& core, Pod& pod, Progress& progress) {
   BERTH_RETURN_IF_ERROR(CreatePodCgroup(core, pod));
   progress.Enter("files");
   BERTH_RETURN_IF_ERROR(WritePodFiles(pod.places(), config, hostname, pod.record().status.ips));
-  if (config.namespaces.ipc == NamespaceMode::kPod) BERTH_RETURN_IF_ERROR(MountShm(pod.places()));
+  if (config.namespaces.ipc == NamespaceMode::kPod)
+    BERTH_RETURN_IF_ERROR(MountShm(pod.places(), config, core.options.shm_bytes));
   progress.Enter("monitor");
   BERTH_RETURN_IF_ERROR(pod.LaunchMonitor(base::Deadline::After(kMonitorNs)));
   BERTH_RETURN_IF_ERROR(StartHolder(core, pod));
@@ -192,6 +197,7 @@ absl::StatusOr<std::string> RunPod(Core& core, const PodConfig& config, const st
   if (auto cgroup = core.options.cgroups->At(path); !cgroup.ok())
     return base::WithCode(absl::StatusCode::kInvalidArgument, base::ToStatus(cgroup.error()));
   BERTH_ASSIGN_OR_RETURN(const oci::Handler* handler, FindHandler(core, handler_name));
+  BERTH_RETURN_IF_ERROR(CheckUserNamespace(config, *handler));
   BERTH_RETURN_IF_ERROR(AwaitRecoveryOfName(core, config.metadata, caller));
   Operation operation;
   operation.what = absl::StrCat("creating pod '", config.metadata.name_space, "/", config.metadata.name, "'");

@@ -86,6 +86,10 @@ absl::Status FreePlaces(Pod& pod) {
 absl::Status EraseFiles(Pod& pod) {
   BERTH_FAULT_POINT("runtime.pod_files_erase");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::RemoveTree(pod.places().state)));
+  const oci::Handler* handler = pod.core().options.handlers->Find(pod.record().handler);
+  if (handler != nullptr && !handler->config.root.empty())
+    BERTH_RETURN_IF_ERROR(
+        base::ToStatus(base::RemoveTree(absl::StrCat(handler->config.root, "/", pod.id()))));
   return base::ToStatus(base::RemoveTree(pod.places().root));
 }
 

@@ -40,7 +40,8 @@ absl::StatusOr<std::string> Read(const std::string& path) {
 void BringUpToDate(const PodPlaces& places, PodRecord* record) {
   if (record->stage != PodStage::kReady || record->boot_id != base::BootId()) return;
   const auto& namespaces = record->status.config.namespaces;
-  const bool pinned = (namespaces.network != NamespaceMode::kPod || base::Exists(places.pins + "/net")) &&
+  const bool pinned = (!namespaces.user_namespace || base::Exists(places.pins + "/user")) &&
+                      (namespaces.network != NamespaceMode::kPod || base::Exists(places.pins + "/net")) &&
                       (namespaces.ipc != NamespaceMode::kPod || base::Exists(places.pins + "/ipc"));
   if (pinned) return;
   record->stage = PodStage::kStopping;

@@ -53,7 +53,8 @@ std::string Encode(const ContainerRecord& record) {
   return nlohmann::json{{"status", record.status},
                         {"stage", static_cast<int>(record.stage)},
                         {"boot_id", record.boot_id},
-                        {"init", ToJson(record.init)}}
+                        {"init", ToJson(record.init)},
+                        {"mount_sources", record.mount_sources}}
       .dump();
 }
 
@@ -74,6 +75,7 @@ absl::StatusOr<ContainerRecord> DecodeContainer(const std::string& text) {
     record.stage = StageFrom(json, ContainerStage::kRemoving);
     record.boot_id = json.value("boot_id", "");
     record.init = ProcessFrom(json.at("init"));
+    if (json.contains("mount_sources")) json.at("mount_sources").get_to(record.mount_sources);
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/process.h"
@@ -36,6 +37,8 @@ struct ContainerRecord {
   std::string boot_id;
   base::ProcessIdentity init;  // pid -1: none
   bool stub = false;           // as PodRecord's
+  // By number of the mount: what is bound instead of its host path ("" = that); of image volumes.
+  std::vector<std::string> mount_sources;
 };
 
 std::string Encode(const PodRecord& record);

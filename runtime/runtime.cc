@@ -8,12 +8,14 @@
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "runtime/activity.h"
 #include "runtime/explain.h"
 #include "runtime/managers.h"
 #include "runtime/oci/host_facts.h"
 #include "runtime/pod_cgroup.h"
+#include "runtime/security/apparmor.h"
 
 namespace berth::runtime {
 namespace {
@@ -34,6 +36,8 @@ absl::Status MakePrivate(const std::string& path) {
   return absl::OkStatus();
 }
 
+constexpr std::int64_t kApparmorNs = 30 * base::kSecondNs;
+
 class RuntimeImpl final : public Runtime {
  public:
   explicit RuntimeImpl(Options options) : core_(std::move(options)) {}
@@ -43,6 +47,7 @@ class RuntimeImpl final : public Runtime {
     BERTH_FAULT_POINT("runtime.records_directory");
     BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(core_.options.root + "/pods")));
     core_.host_facts = oci::GatherHostFacts(*core_.options.cgroups);
+    LoadApparmor();
     core_.hub = core_.options.hub;
     if (core_.hub == nullptr) {
       BERTH_ASSIGN_OR_RETURN(core_.hub, monitor::Hub::Start());
@@ -200,6 +205,21 @@ class RuntimeImpl final : public Runtime {
   const Options& options() const override { return core_.options; }
 
  private:
+  // Where the kernel has AppArmor: the profile of those that ask for none or for the default.
+  void LoadApparmor() {
+    if (!core_.host_facts.apparmor) return;
+    absl::Status loaded = absl::FailedPreconditionError("no apparmor_parser is configured");
+    if (!core_.options.apparmor_parser.empty())
+      loaded =
+          security::LoadApparmorDefault(core_.options.apparmor_parser, base::Deadline::After(kApparmorNs));
+    if (loaded.ok()) {
+      core_.host_facts.apparmor_default = security::kApparmorDefault;
+    } else {
+      core_.host_facts.no_apparmor_default = std::string(loaded.message());
+      base::LogWarning("degraded: containers run without an AppArmor profile", {{"why", loaded}});
+    }
+  }
+
   absl::StatusOr<std::shared_ptr<Container>> Living(const std::string& id, const Caller& caller) {
     BERTH_ASSIGN_OR_RETURN(const auto status, FindContainer(id));
     BERTH_RETURN_IF_ERROR(AwaitRecovery(core_, status->pod_id, caller));

@@ -22,6 +22,7 @@
 #include "network/network.h"
 #include "runtime/fsck/fsck.h"
 #include "runtime/oci/handler.h"
+#include "runtime/oci/options.h"
 #include "runtime/stdio.h"
 #include "runtime/types.h"
 #include "store/store.h"
@@ -32,8 +33,13 @@ struct Options {
   std::string root;   // disk: <root>/pods/<id>/containers/<id>
   std::string state;  // tmpfs: <state>/pods/<id>
   std::string monitor_program;
-  std::string cgroup_root;  // "/" or a sub-tree
-  std::string kernel_log;   // what monitors read for OOM kills; "" = /dev/kmsg
+  std::string cgroup_root;             // "/" or a sub-tree
+  oci::ContainerDefaults defaults;     // for every container
+  StringMap default_sysctls;           // for every pod that has the namespace of its own
+  std::uint64_t shm_bytes = 64 << 20;  // of a pod's /dev/shm
+  std::vector<std::string> cdi_dirs;   // later ones win
+  std::string apparmor_parser;         // "" = no default profile is loaded
+  std::string kernel_log;              // what monitors read for OOM kills; "" = /dev/kmsg
   // Not owned; outlive the Runtime.
   store::Store* store = nullptr;
   image::Images* images = nullptr;

@@ -24,6 +24,11 @@ constexpr std::size_t kTableCap = 64 << 20;
 
 bool IsId(absl::string_view text) { return text.size() == kIdDigits && base::IsHexId(std::string(text)); }
 
+// Of a root file system: a container's id, or a longer name that begins with it (ImageVolumeId).
+std::string OwnerOf(const std::string& rootfs) {
+  return base::IsHexId(rootfs) && rootfs.size() >= kIdDigits ? rootfs.substr(0, kIdDigits) : "";
+}
+
 // Names in a directory; none when there is no such directory. What cannot be listed otherwise is an error:
 // half a look would report the other half as missing.
 absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& path) {
@@ -61,7 +66,13 @@ absl::Status FindMounts(const Ground& ground, Inventory* host) {
     if (!of_pod && !absl::StartsWith(path, containers)) continue;
     const std::string id = path.substr(of_pod ? pods.size() : containers.size(), kIdDigits);
     if (!IsId(id) || !seen.insert(path).second) continue;
-    host->mounts.push_back({path, of_pod ? id : "", of_pod ? "" : id});
+    if (!of_pod) {
+      host->mounts.push_back({path, "", id});
+      continue;
+    }
+    const std::string inside = absl::StrCat(pods, id, "/containers/");
+    const std::string container = absl::StartsWith(path, inside) ? path.substr(inside.size(), kIdDigits) : "";
+    host->mounts.push_back({path, id, IsId(container) ? container : ""});
   }
   return absl::OkStatus();
 }
@@ -103,9 +114,9 @@ absl::Status FindDirectories(const Ground& ground, Inventory* host) {
     }
   }
   BERTH_ASSIGN_OR_RETURN(const auto rootfs, NamesIn(ground.root + "/containers"));
-  for (const auto& container : rootfs) {
-    if (IsId(container))
-      host->directories.push_back({absl::StrCat(ground.root, "/containers/", container), "", container});
+  for (const auto& name : rootfs) {
+    if (const std::string container = OwnerOf(name); !container.empty())
+      host->directories.push_back({absl::StrCat(ground.root, "/containers/", name), "", container});
   }
   return absl::OkStatus();
 }

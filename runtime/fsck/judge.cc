@@ -128,7 +128,9 @@ class Judgement {
 
   void Mounts() {
     for (const auto& mount : host_.mounts) {
-      const std::string why = mount.pod_id.empty() ? Orphaned(mount.container_id) : WhyNot(mount.pod_id);
+      // In a pod's directory a container's mounts are those that bring its volumes to its start.
+      std::string why = mount.pod_id.empty() ? "" : WhyNot(mount.pod_id);
+      if (why.empty() && !mount.container_id.empty()) why = Orphaned(mount.container_id);
       if (!why.empty()) Add(Of(Kind::kMount, mount.path, why, "unmount it", Mend::kUnmount));
     }
   }
@@ -205,6 +207,7 @@ class Judgement {
     if (!present_.contains(state)) return absl::StrCat("'", state, "' is gone");
     const auto& namespaces = record.status.config.namespaces;
     std::vector<std::string> needed;
+    if (namespaces.user_namespace) needed.push_back("/ns/user");
     if (namespaces.network == NamespaceMode::kPod) {
       needed.push_back("/ns/net");
       needed.push_back("/ns/uts");

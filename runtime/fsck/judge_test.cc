@@ -122,6 +122,28 @@ TEST_F(Judging, AReadyPodThatLacksAPinIsTold) {
   EXPECT_EQ(All()[0].mend, Mend::kStopPod);
 }
 
+TEST_F(Judging, APodWithAUserNamespaceNeedsItsPin) {
+  records_.pods[kPod].record->status.config.namespaces.user_namespace = true;
+  EXPECT_THAT(Told(), ElementsAre(HasSubstr("/ns/user'")));
+  host_.mounts.push_back({"/run/berth/pods/" + kPod + "/ns/user", kPod, ""});
+  EXPECT_THAT(Told(), IsEmpty());
+}
+
+TEST_F(Judging, VolumesOfAContainerAreItsOwnAndThoseOfNoneAreFound) {
+  const std::string mapped = "/run/berth/pods/" + kPod + "/containers/";
+  const std::string images = "/var/lib/berth/containers/";
+  host_.mounts.push_back({mapped + kContainer + "/mapped/0", kPod, kContainer});
+  host_.mounts.push_back({images + kContainer + "0001/rootfs", "", kContainer});
+  host_.directories.push_back({images + kContainer + "0001", "", kContainer});
+  EXPECT_THAT(Told(), IsEmpty());
+  host_.mounts.push_back({mapped + kStray + "/mapped/0", kPod, kStray});
+  host_.mounts.push_back({images + kStray + "0001/rootfs", "", kStray});
+  host_.directories.push_back({images + kStray + "0001", "", kStray});
+  EXPECT_THAT(Told(), testing::UnorderedElementsAre(HasSubstr("/mapped/0: no record of container"),
+                                                    HasSubstr("0001/rootfs: no record of container"),
+                                                    HasSubstr("0001: no record of container")));
+}
+
 TEST_F(Judging, OfAnotherBootNothingIsExpected) {
   host_ = Inventory();
   EXPECT_FALSE(Told().empty());

@@ -113,9 +113,9 @@ absl::StatusOr<std::vector<Resolved>> HostDevices(const std::string& dir) {
   return devices;
 }
 
-absl::StatusOr<std::vector<Resolved>> ResolveDevices(const ContainerConfig& container) {
+absl::StatusOr<std::vector<Resolved>> ResolveDevices(const ContainerConfig& container, bool host_devices) {
   std::vector<Resolved> devices;
-  if (container.privileged) {
+  if (container.privileged && host_devices) {
     BERTH_ASSIGN_OR_RETURN(devices, HostDevices());
   }
   const auto put = [&](Resolved device) {

@@ -15,7 +15,9 @@ namespace berth::runtime::oci {
 // The devices of a request: host_path may be a device, a link to one, or a directory (all devices below it,
 // at the same places below container_path). Privileged: every device of the host's /dev first.
 // INVALID_ARGUMENT names what is missing, no device, or has permissions other than of r, w, m.
-absl::StatusOr<std::vector<SpecInput::ResolvedDevice>> ResolveDevices(const ContainerConfig& container);
+// `host_devices` false: a privileged container gets only what it names.
+absl::StatusOr<std::vector<SpecInput::ResolvedDevice>> ResolveDevices(const ContainerConfig& container,
+                                                                      bool host_devices = true);
 
 // Devices below `dir` of the host that a privileged container gets: without those that every container has
 // anyway and without what belongs to a namespace (pts, shm, mqueue). `dir` is /dev but in tests.

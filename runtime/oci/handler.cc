@@ -7,11 +7,13 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "runtime/oci/probe.h"
+#include "runtime/security/seccomp.h"
 
 namespace berth::runtime::oci {
 namespace {
@@ -33,7 +35,9 @@ std::string FileIdentity(const std::string& path) {
 class Cache {
  public:
   Cache(const ProbeOptions& options)
-      : file_(options.cache_file), program_(FileIdentity(options.probe_program)) {
+      : file_(options.cache_file),
+        program_(FileIdentity(options.probe_program)),
+        layers_(options.layers_dir) {
     if (options.cgroups != nullptr) unified_ = options.cgroups->UnifiedMountToHide();
     if (file_.empty()) return;
     const auto text = base::ReadFile(file_);
@@ -58,6 +62,7 @@ class Cache {
       e.at("args").get_to(handler.args);
       e.at("recursive_read_only_mounts").get_to(handler.features.recursive_read_only_mounts);
       e.at("user_namespaces").get_to(handler.features.user_namespaces);
+      e.at("no_user_namespaces").get_to(handler.features.no_user_namespaces);
       return handler;
     } catch (const json::exception&) {
       return std::nullopt;  // another release's
@@ -71,7 +76,8 @@ class Cache {
                              {"hide_mount", h.hide_mount},
                              {"args", h.args},
                              {"recursive_read_only_mounts", h.features.recursive_read_only_mounts},
-                             {"user_namespaces", h.features.user_namespaces}};
+                             {"user_namespaces", h.features.user_namespaces},
+                             {"no_user_namespaces", h.features.no_user_namespaces}};
   }
 
   void Save() const {
@@ -84,12 +90,35 @@ class Cache {
 
  private:
   std::string Key(const HandlerConfig& config) const {
-    return absl::StrCat(BERTH_VERSION, "|", base::BootId(), "|", FileIdentity(config.path), "|", program_,
-                        "|", unified_);
+    return absl::StrCat(BERTH_VERSION, "|", base::BootId(), "|", FileIdentity(config.path), "|",
+                        absl::StrJoin(config.args, " "), "|", program_, "|", unified_, "|", layers_);
   }
-  std::string file_, program_, unified_;
+  std::string file_, program_, layers_, unified_;
   json entries_ = json::object();
 };
+
+absl::StatusOr<json> ReadJson(const std::string& file, const char* what) {
+  if (file.empty()) return json();
+  const auto text = base::ReadFile(file, 8 << 20);
+  if (!text.ok()) return base::Annotate(base::ToStatus(text.error()), what);
+  json parsed = json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!parsed.is_object())
+    return absl::InvalidArgumentError(absl::StrCat(what, " '", file, "' is no JSON object"));
+  return parsed;
+}
+
+// What the configuration of a handler names. Not cached: it changes without the OCI runtime.
+absl::Status ReadFiles(const HandlerConfig& config, Handler& handler) {
+  handler.config = config;
+  BERTH_ASSIGN_OR_RETURN(handler.base_spec, ReadJson(config.base_spec, "base_spec"));
+  BERTH_ASSIGN_OR_RETURN(handler.seccomp_profile, ReadJson(config.seccomp_profile, "seccomp_profile"));
+  if (!handler.seccomp_profile.is_null()) {
+    const auto judged = security::ConvertSeccompProfile(handler.seccomp_profile, {"amd64", {}});
+    if (!judged.ok()) return base::Annotate(judged.status(), absl::StrCat("'", config.seccomp_profile, "'"));
+  }
+  BERTH_ASSIGN_OR_RETURN(handler.hooks, ReadHooks(config.hooks_dirs));
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -115,6 +144,11 @@ absl::StatusOr<std::shared_ptr<const Handlers>> Handlers::Probe(const ProbeOptio
         base::LogWarning("OCI runtime does not work",
                          {{"handler", config.name}, {"path", config.path}, {"why", handler->why_not}});
       }
+    }
+    if (auto read = ReadFiles(config, *handler); !read.ok()) {
+      handler->usable = false;
+      handler->why_not = std::string(read.message());
+      base::LogWarning("a handler's configuration does not work", {{"handler", config.name}, {"why", read}});
     }
     handlers->handlers_.push_back(std::move(*handler));
   }

@@ -10,17 +10,15 @@
 
 #include "absl/status/statusor.h"
 #include "cgroupfs/cgroup.h"
+#include "runtime/oci/hooks.h"
+#include "runtime/oci/options.h"
 
 namespace berth::runtime::oci {
-
-struct HandlerConfig {
-  std::string name;
-  std::string path;
-};
 
 struct HandlerFeatures {
   bool recursive_read_only_mounts = false;
   bool user_namespaces = false;
+  std::string no_user_namespaces;  // why not, for people
 };
 
 struct Handler {
@@ -33,6 +31,11 @@ struct Handler {
   std::string hide_mount;         // for SpawnOptions.hide_mount; "" = none
   std::vector<std::string> args;  // global arguments for every call
   HandlerFeatures features;
+  // Of its configuration; the files are read at start.
+  HandlerConfig config;
+  nlohmann::json base_spec;        // null: none
+  nlohmann::json seccomp_profile;  // null: ours
+  std::vector<Hook> hooks;
 };
 
 struct ProbeOptions {
@@ -42,6 +45,7 @@ struct ProbeOptions {
   std::string cgroup_root;  // where probe cgroups go
   std::string
       probe_program;       // a static program for the trivial container: berth-monitor with argument "true"
+  std::string layers_dir;  // on the file system of the image layers, ours; "" = work_dir
   std::string cache_file;  // results by binary (path, size, mtime) and boot; "" = none
   const cgroupfs::Host* cgroups = nullptr;
 };

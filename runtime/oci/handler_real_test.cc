@@ -20,6 +20,13 @@ namespace {
 
 using ::testing::HasSubstr;
 
+HandlerConfig At(const std::string& name, const std::string& path) {
+  HandlerConfig config;
+  config.name = name;
+  config.path = path;
+  return config;
+}
+
 class HandlerTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -38,7 +45,7 @@ class HandlerTest : public ::testing::Test {
     for (const auto& [name_of, path] :
          {std::pair{"crun", "/usr/bin/crun"}, std::pair{"runc", "/usr/sbin/runc"}}) {
       if (access(path, X_OK) != 0) continue;
-      options_.handlers.push_back({name_of, path});
+      options_.handlers.push_back(At(name_of, path));
       options_.default_order.push_back(name_of);
     }
     if (options_.handlers.empty()) GTEST_SKIP() << "neither crun nor runc is installed";
@@ -100,11 +107,12 @@ TEST_F(HandlerTest, AHybridHostsTreeIsHiddenFromCrunOnlyWhereItMustBe) {
 TEST_F(HandlerTest, OneThatDoesNotWorkSaysWhyAndTheNextIsTheDefault) {
   options_.handlers.insert(
       options_.handlers.begin(),
-      {{"missing", dir_ + "/none"},
-       {"broken",
-        Script("broken",
-               "[ \"$1\" = --version ] && exit 0\necho 'time=\"x\" msg=\"no such feature\"' >&2\nexit 1\n")},
-       {"mute", "/bin/false"}});
+      {At("missing", dir_ + "/none"),
+       At("broken",
+          Script(
+              "broken",
+              "[ \"$1\" = --version ] && exit 0\necho 'time=\"x\" msg=\"no such feature\"' >&2\nexit 1\n")),
+       At("mute", "/bin/false")});
   options_.default_order = {"missing", "broken", "mute", options_.handlers.back().name};
   const auto handlers = Probe();
   EXPECT_FALSE(handlers->Find("missing")->usable);
@@ -142,7 +150,7 @@ TEST_F(HandlerTest, ResultsAreKeptForThisBootAndThisBinary) {
   EXPECT_EQ((*again)->Find(name)->features.user_namespaces, first->Find(name)->features.user_namespaces);
   // ...and a changed binary is.
   const std::string path = Script("runtime", "exit 1\n");
-  options.handlers = {{name, path}};
+  options.handlers = {At(name, path)};
   options.default_order = {};
   const auto changed = Handlers::Probe(options);
   ASSERT_TRUE(changed.ok());

@@ -72,7 +72,7 @@ std::vector<Entry> KernelMounts(const SpecInput& input) {
   return mounts;
 }
 
-absl::Status CheckAsked(const Mount& mount, const SpecInput& input) {
+absl::Status CheckAsked(const Mount& mount, const std::string& source, const SpecInput& input) {
   const auto bad = [&](std::string_view why) {
     return absl::InvalidArgumentError(
         absl::StrCat("mount at '", mount.container_path, "' ", absl::string_view(why.data(), why.size())));
@@ -85,13 +85,14 @@ absl::Status CheckAsked(const Mount& mount, const SpecInput& input) {
   if (CleanPath(mount.container_path) == "/") return bad("would hide the whole root file system");
   if (mount.image && !mount.image->image.empty()) {
     if (!mount.host_path.empty()) return bad("names both an image and a host path");
-    return absl::UnimplementedError(absl::StrCat("mount at '", mount.container_path,
-                                                 "': image volumes are not supported yet (image '",
-                                                 mount.image->image, "')"));
-  }
-  if (mount.host_path.empty()) return bad("has neither a host path nor an image");
-  if (mount.host_path[0] != '/')
+    if (!mount.readonly) return bad("is an image volume, which must be read-only");
+    if (source.empty())
+      return absl::InternalError("the image volume at '" + mount.container_path + "' was not made");
+  } else if (mount.host_path.empty()) {
+    return bad("has neither a host path nor an image");
+  } else if (mount.host_path[0] != '/') {
     return bad("has a host path that is not absolute: '" + mount.host_path + "'");
+  }
   if (mount.recursive_read_only) {
     if (!mount.readonly) return bad("is recursively read-only but not read-only");
     if (mount.propagation != MountPropagation::kPrivate)
@@ -108,21 +109,12 @@ absl::Status CheckAsked(const Mount& mount, const SpecInput& input) {
       return bad("has the option '" + option + "': only noexec, nodev and nosuid may be asked for");
     }
   }
-  if (mount.selinux_relabel && input.host->selinux) {
-    return absl::UnimplementedError(absl::StrCat(
-        "mount at '", mount.container_path, "' asks for SELinux relabelling, which berth does not do yet"));
-  }
-  if (mount.uid_mappings.empty() != mount.gid_mappings.empty())
-    return bad("maps users or groups but not both");
-  if (!mount.uid_mappings.empty() && !input.handler->features.user_namespaces) {
-    return absl::FailedPreconditionError(absl::StrCat("mount at '", mount.container_path,
-                                                      "' needs id mapping, which handler '",
-                                                      input.handler->name, "' cannot do here"));
-  }
   return absl::OkStatus();
 }
 
-Entry AskedMount(const Mount& mount) {
+// `source` has the mapping of ids, if any is asked for: berthd maps the mounts of a pod with a user namespace
+// itself, since Debian's OCI runtimes cannot.
+Entry AskedMount(const Mount& mount, const std::string& source) {
   std::vector<std::string> options = {"rbind"};
   switch (mount.propagation) {
     case MountPropagation::kPrivate:
@@ -137,15 +129,12 @@ Entry AskedMount(const Mount& mount) {
   }
   options.push_back(mount.readonly ? "ro" : "rw");
   if (mount.recursive_read_only) options.push_back("rro");
+  // Programs of the other image may be run (critest wants that), but give nobody rights.
+  if (mount.image) options.insert(options.end(), {"nosuid", "nodev"});
   for (const std::string& option : mount.mount_options) {
     if (std::find(options.begin(), options.end(), option) == options.end()) options.push_back(option);
   }
-  Entry entry = Make(CleanPath(mount.container_path), "bind", mount.host_path, std::move(options));
-  if (!mount.uid_mappings.empty()) {
-    entry.mount["uidMappings"] = Mappings(mount.uid_mappings);
-    entry.mount["gidMappings"] = Mappings(mount.gid_mappings);
-  }
-  return entry;
+  return Make(CleanPath(mount.container_path), "bind", source, std::move(options));
 }
 
 std::size_t Depth(const std::string& path) { return std::count(path.begin(), path.end(), '/'); }
@@ -174,24 +163,32 @@ std::string CleanPath(const std::string& path) {
 
 absl::StatusOr<Mounts> BuildMounts(const SpecInput& input) {
   std::vector<Entry> pool;
-  const auto pod_file = [&](const char* destination, const std::string& source) {
+  const auto pod_file = [&](const char* destination, const std::string& source, bool readonly) {
     const auto& asked = input.container->mounts;
     if (source.empty() || std::any_of(asked.begin(), asked.end(), [&](const Mount& m) {
           return CleanPath(m.container_path) == destination;
         }))
       return;
-    pool.push_back(Make(destination, "bind", source,
-                        {"rbind", "rprivate", input.container->readonly_rootfs ? "ro" : "rw"}));
+    pool.push_back(Make(destination, "bind", source, {"rbind", "rprivate", readonly ? "ro" : "rw"}));
   };
-  pod_file("/etc/hosts", input.paths.hosts);
-  pod_file("/etc/hostname", input.paths.hostname);
-  pod_file("/etc/resolv.conf", input.paths.resolv_conf);
+  pod_file("/etc/hosts", input.paths.hosts, input.container->readonly_rootfs);
+  pod_file("/etc/hostname", input.paths.hostname, input.container->readonly_rootfs);
+  pod_file("/etc/resolv.conf", input.paths.resolv_conf, input.container->readonly_rootfs);
+
+  if (input.defaults != nullptr && !input.defaults->timezone_file.empty())
+    pod_file("/etc/localtime", input.defaults->timezone_file, true);
+
+  for (const auto& [place, source] : input.paths.volumes)
+    pool.push_back(Make(place, "bind", source, {"rbind", "rprivate", "rw"}));
 
   std::string propagation;
   std::vector<std::string> asked_paths;
-  for (const Mount& mount : input.container->mounts) {
-    BERTH_RETURN_IF_ERROR(CheckAsked(mount, input));
-    pool.push_back(AskedMount(mount));
+  const std::vector<std::string>& sources = input.paths.mount_sources;
+  for (std::size_t i = 0; i < input.container->mounts.size(); ++i) {
+    const Mount& mount = input.container->mounts[i];
+    const std::string& source = i < sources.size() && !sources[i].empty() ? sources[i] : mount.host_path;
+    BERTH_RETURN_IF_ERROR(CheckAsked(mount, source, input));
+    pool.push_back(AskedMount(mount, source));
     asked_paths.push_back(pool.back().destination);
     // The root must let through what its mounts are to send or get.
     if (mount.propagation == MountPropagation::kBidirectional) propagation = "rshared";

@@ -25,6 +25,8 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/status.h"
+#include "image/shifted.h"
+#include "monitor/client.h"
 #include "runtime/oci/host_facts.h"
 #include "runtime/security/seccomp.h"
 
@@ -71,7 +73,11 @@ class Trial {
  public:
   Trial(const HandlerConfig& config, const ProbeOptions& options, const std::string& hide_mount,
         base::Deadline deadline)
-      : path_(config.path), options_(options), hide_mount_(hide_mount), deadline_(deadline) {
+      : path_(config.path),
+        args_(config.args),
+        options_(options),
+        hide_mount_(hide_mount),
+        deadline_(deadline) {
     const std::size_t tag = std::hash<std::string>()(options.work_dir + "\n" + config.name) % 0xffffffffu;
     id_ = absl::StrCat("berth-probe-", absl::Hex(tag, absl::kZeroPad8));
     dir_ = options.work_dir + "/" + id_;
@@ -121,6 +127,7 @@ class Trial {
   absl::StatusOr<base::CommandResult> Command(std::vector<std::string> args, base::Deadline deadline) {
     base::SpawnOptions spawn;
     spawn.argv = {path_, "--root", dir_ + "/state"};
+    spawn.argv.insert(spawn.argv.end(), args_.begin(), args_.end());
     spawn.argv.insert(spawn.argv.end(), args.begin(), args.end());
     spawn.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
     spawn.hide_mount = hide_mount_;
@@ -137,7 +144,7 @@ class Trial {
   absl::Status MakeBundle(const std::function<void(json&)>& adjust) {
     BERTH_FAULT_POINT("oci.probe_bundle");
     BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(rootfs_, 0755)));
-    for (const char* dir : {"/proc", "/dev", "/look"})
+    for (const char* dir : {"/proc", "/dev", "/sys", "/look"})
       BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(rootfs_ + dir, 0755)));
     BERTH_ASSIGN_OR_RETURN(const std::string program,
                            base::ToStatusOr(base::ReadFile(options_.probe_program, 256u << 20)));
@@ -229,6 +236,7 @@ class Trial {
   }
 
   std::string path_;
+  std::vector<std::string> args_;
   const ProbeOptions& options_;
   std::string hide_mount_;
   base::Deadline deadline_;
@@ -281,31 +289,77 @@ bool ProbeRecursiveReadOnly(Trial& trial) {
   return status.ok() && proven;
 }
 
-// A user namespace with an idmapped bind mount in it: kubelet maps every mount of such a pod, and a runtime
-// that ignores the mapping would show files as nobody's.
-bool ProbeUserNamespaces(Trial& trial) {
-  const json mapping = json::array({{{"containerID", 0}, {"hostID", 0x40000000}, {"size", 65536}}});
-  bool proven = false;
-  const absl::Status status = trial.Run(
-      [&](json& spec) {
-        spec["linux"]["namespaces"].push_back({{"type", "user"}});
-        spec["linux"]["uidMappings"] = mapping;
-        spec["linux"]["gidMappings"] = mapping;
-        json bind = Bind(trial.dir(), {"rbind", "ro"});
-        bind["uidMappings"] = mapping;
-        bind["gidMappings"] = mapping;
-        spec["mounts"].push_back(std::move(bind));
-      },
-      [&](pid_t pid) -> absl::Status {
-        BERTH_ASSIGN_OR_RETURN(const auto mounts, MountsOf(pid));
-        for (const MountLine& m : mounts)
-          proven = proven || (m.point == "/look" && HasOption(m.options, "idmapped"));
-        return absl::OkStatus();
-      });
-  return status.ok() && proven;
+// As a pod with hostUsers: false has it: namespaces made in a user namespace and pinned, joined by path, with
+// the file systems that belong to them; and layers whose ids are mapped. OK, or why not.
+absl::Status ProbeUserNamespaces(Trial& trial, const ProbeOptions& options, base::Deadline deadline) {
+  // Ids that no account has, as kubelet hands them out.
+  constexpr monitor::UserMap kMap = {0x40000000, 65536};
+  monitor::PinOptions pin;
+  pin.program = options.probe_program;
+  pin.dir = trial.dir() + "-ns";
+  pin.user = kMap;
+  const auto unpin = [&]() -> absl::Status {
+    BERTH_RETURN_IF_ERROR(monitor::Unpin(pin.dir));
+    return base::ToStatus(base::RemoveTree(pin.dir));
+  };
+  BERTH_RETURN_IF_ERROR(unpin());  // a killed probe's
+  const auto tried = [&]() -> absl::Status {
+    BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(pin.dir)));
+    BERTH_RETURN_IF_ERROR(monitor::Pin(pin, deadline));
+    BERTH_FAULT_POINT("oci.probe_pinned");
+    const std::string layers = options.layers_dir.empty() ? options.work_dir : options.layers_dir;
+    BERTH_RETURN_IF_ERROR(image::ProbeShifted(layers + "/shift-probe", pin.dir + "/user"));
+    BERTH_RETURN_IF_ERROR(CanBeWalkedTo(layers));
+    bool mapped = false;
+    BERTH_RETURN_IF_ERROR(trial.Run(
+        [&](json& spec) {
+          const json mapping =
+              json::array({{{"containerID", 0}, {"hostID", kMap.first}, {"size", kMap.length}}});
+          spec["linux"]["uidMappings"] = mapping;
+          spec["linux"]["gidMappings"] = mapping;
+          spec["linux"]["namespaces"] = {{{"type", "mount"}},
+                                         {{"type", "pid"}},
+                                         {{"type", "ipc"}, {"path", pin.dir + "/ipc"}},
+                                         {{"type", "uts"}, {"path", pin.dir + "/uts"}},
+                                         {{"type", "network"}, {"path", pin.dir + "/net"}},
+                                         {{"type", "user"}, {"path", pin.dir + "/user"}}};
+          const std::vector<std::string> plain = {"nosuid", "noexec", "nodev"};
+          for (const auto& [place, type] : {std::pair{"/dev/mqueue", "mqueue"}, std::pair{"/sys", "sysfs"}})
+            spec["mounts"].push_back(
+                {{"destination", place}, {"type", type}, {"source", type}, {"options", plain}});
+          // A source behind a directory that is closed to the namespace's root, as the pod's files are.
+          spec["mounts"].push_back(Bind(pin.dir, {"rbind", "ro"}));
+        },
+        [&](pid_t pid) -> absl::Status {
+          BERTH_ASSIGN_OR_RETURN(const std::string map,
+                                 base::ToStatusOr(base::ReadFile(absl::StrCat("/proc/", pid, "/uid_map"))));
+          const std::vector<std::string> words =
+              absl::StrSplit(map, absl::ByAnyChar(" \n"), absl::SkipEmpty());
+          mapped =
+              words == std::vector<std::string>{"0", absl::StrCat(kMap.first), absl::StrCat(kMap.length)};
+          return absl::OkStatus();
+        }));
+    return mapped ? absl::OkStatus() : absl::InternalError("it did not join the user namespace");
+  };
+  const absl::Status status = tried();
+  const absl::Status removed = unpin();
+  return status.ok() ? removed : status;
 }
 
 }  // namespace
+
+absl::Status CanBeWalkedTo(const std::string& path) {
+  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+    const std::string dir = path.substr(0, end);
+    struct stat st;
+    if (stat(dir.c_str(), &st) != 0) return base::SyscallError(errno, absl::StrCat("stat '", dir, "'"));
+    if ((st.st_mode & S_IXOTH) == 0) {
+      return absl::FailedPreconditionError(absl::StrCat("the root of a user namespace cannot walk through '",
+                                                        dir, "' (chmod o+x '", dir, "')"));
+    }
+    if (end == std::string::npos) return absl::OkStatus();
+  }
+}
 
 bool NeedsInterpreter(const std::string& program) {
   const auto fd = base::OpenAt(AT_FDCWD, program, O_RDONLY);
@@ -327,6 +381,7 @@ Handler ProbeHandler(const HandlerConfig& config, const ProbeOptions& options, b
   handler.name = config.name;
   handler.path = config.path;
   handler.spec_version = kSpecVersion;
+  handler.args = config.args;
   if (access(config.path.c_str(), X_OK) != 0) {
     handler.why_not = absl::StrCat("'", config.path, "': ", std::strerror(errno));
     return handler;
@@ -358,7 +413,11 @@ Handler ProbeHandler(const HandlerConfig& config, const ProbeOptions& options, b
     handler.why_not.clear();
     handler.hide_mount = hide;
     handler.features.recursive_read_only_mounts = ProbeRecursiveReadOnly(trial);
-    handler.features.user_namespaces = ProbeUserNamespaces(trial);
+    if (const auto users = ProbeUserNamespaces(trial, options, deadline); users.ok()) {
+      handler.features.user_namespaces = true;
+    } else {
+      handler.features.no_user_namespaces = std::string(users.message());
+    }
     break;
   }
   return handler;

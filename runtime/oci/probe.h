@@ -14,6 +14,10 @@ namespace berth::runtime::oci {
 // not meet.
 Handler ProbeHandler(const HandlerConfig& config, const ProbeOptions& options, base::Deadline deadline);
 
+// Whether every directory on the way may be passed by everybody, as the root of a user namespace must;
+// FAILED_PRECONDITION names the first that may not.
+absl::Status CanBeWalkedTo(const std::string& path);
+
 // Does this ELF file name an interpreter? Such a program does not run alone in an empty root.
 bool NeedsInterpreter(const std::string& program);
 

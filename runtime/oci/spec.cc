@@ -2,7 +2,9 @@
 #include "runtime/oci/spec.h"
 
 #include "base/status.h"
+#include "runtime/oci/base_spec.h"
 #include "runtime/oci/spec_parts.h"
+#include "runtime/security/relabel.h"
 
 namespace berth::runtime::oci {
 namespace {
@@ -11,12 +13,20 @@ using nlohmann::json;
 
 // Few, and those that hooks and other tools on nodes already look for.
 json Annotations(const SpecInput& input) {
-  return {{"io.kubernetes.cri.container-type", "container"},
-          {"io.kubernetes.cri.container-name", input.container->metadata.name},
-          {"io.kubernetes.cri.sandbox-id", input.pod_id},
-          {"io.kubernetes.cri.sandbox-name", input.pod->metadata.name},
-          {"io.kubernetes.cri.sandbox-namespace", input.pod->metadata.name_space},
-          {"io.kubernetes.cri.sandbox-uid", input.pod->metadata.uid}};
+  json annotations = json::object();
+  const HandlerConfig& config = input.handler->config;
+  for (const auto& [key, value] : AllowedAnnotations(input.pod->annotations, config.pod_annotations))
+    annotations[key] = value;
+  for (const auto& [key, value] :
+       AllowedAnnotations(input.container->annotations, config.container_annotations))
+    annotations[key] = value;
+  annotations.update({{"io.kubernetes.cri.container-type", "container"},
+                      {"io.kubernetes.cri.container-name", input.container->metadata.name},
+                      {"io.kubernetes.cri.sandbox-id", input.pod_id},
+                      {"io.kubernetes.cri.sandbox-name", input.pod->metadata.name},
+                      {"io.kubernetes.cri.sandbox-namespace", input.pod->metadata.name_space},
+                      {"io.kubernetes.cri.sandbox-uid", input.pod->metadata.uid}});
+  return annotations;
 }
 
 }  // namespace
@@ -55,12 +65,9 @@ absl::StatusOr<json> BuildSpec(const SpecInput& input) {
   if (!seccomp.is_null()) linux["seccomp"] = std::move(seccomp);
   if (const auto it = spec["process"].find("selinuxLabel"); it != spec["process"].end()) {
     // Files take the process label's user and level, and a type that containers may write.
-    const std::string label = it->get<std::string>();
-    std::size_t level = 0;
-    for (int colons = 0; colons < 3; ++colons) level = label.find(':', level) + 1;
-    linux["mountLabel"] =
-        label.substr(0, label.find(':')) + ":object_r:container_file_t:" + label.substr(level);
+    linux["mountLabel"] = security::FileLabel(it->get<std::string>());
   }
+  FillFromBase(input.handler->base_spec, spec);
   return spec;
 }
 

@@ -7,11 +7,13 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "image/image.h"
 #include "runtime/oci/handler.h"
+#include "runtime/oci/options.h"
 #include "runtime/types.h"
 
 namespace berth::runtime::oci {
@@ -25,6 +27,8 @@ struct HostFacts {
   int oom_score_adj_floor = -1000;        // our own value without CAP_SYS_RESOURCE: lower is clamped
   bool seccomp = true;
   bool apparmor = false;
+  std::string apparmor_default;     // profile for RuntimeDefault; "" = none could be loaded, and then
+  std::string no_apparmor_default;  // why
   bool selinux = false;
   std::string architecture;                     // "amd64", "arm64"
   std::vector<std::string> cgroup_controllers;  // for what may be limited
@@ -38,7 +42,11 @@ struct ContainerPaths {
       shm;            // "" = not mounted by us (host network's /etc/hostname too is given)
   std::string hosts;  // mounted at /etc/hosts unless the request mounts there
   std::string netns, ipcns, utsns,
-      pidns;           // to join; "" = the host's for net/ipc/uts; pidns "" + pid_private = new one
+      pidns;  // to join; "" = the host's for net/ipc/uts; pidns "" + pid_private = new one
+  // What to bind for mount n of the request instead of its host path; "" or missing: the host path.
+  std::vector<std::string> mount_sources;
+  // The image's own volumes: place in the container, directory on the host.
+  std::vector<std::pair<std::string, std::string>> volumes;
   std::string userns;  // to join, with namespaces.user_namespace; the mappings are those of `namespaces`
 };
 
@@ -61,6 +69,7 @@ struct SpecInput {
   };
   std::vector<ResolvedDevice> devices;
   std::optional<nlohmann::json> localhost_seccomp;  // parsed profile, for Localhost
+  const ContainerDefaults* defaults = nullptr;      // of the configuration; nullptr: none
 };
 
 // config.json. INVALID_ARGUMENT with a sentence for what cannot be honoured.

@@ -26,7 +26,7 @@ class SpecTest : public ::testing::Test {
     host_.node_name = "node-1";
     handler_.name = "runc";
     handler_.spec_version = "1.0.2";
-    handler_.features = {true, true};
+    handler_.features = {true, true, ""};
     pod_.metadata = {"web", "uid-1", "default", 0};
     pod_.hostname = "web-0";
     container_.metadata = {"nginx", 0};
@@ -49,6 +49,8 @@ class SpecTest : public ::testing::Test {
                     .ipcns = "/s/ns/ipc",
                     .utsns = "/s/ns/uts",
                     .pidns = "",
+                    .mount_sources = {},
+                    .volumes = {},
                     .userns = ""};
     input_.user = {0, 0, {0}, "/root"};
     input_.cgroup = "/kubepods/pod1/c1";

@@ -100,7 +100,7 @@ absl::StatusOr<json> Resources(const SpecInput& input) {
   json out = json::object();
 
   json& devices = out["devices"] = json::array();
-  if (input.container->privileged) {
+  if (input.container->privileged && !input.handler->config.privileged_without_host_devices) {
     devices.push_back({{"allow", true}, {"access", "rwm"}});
   } else {
     devices.push_back({{"allow", false}, {"access", "rwm"}});
@@ -185,7 +185,11 @@ absl::StatusOr<json> Seccomp(const SpecInput& input, const security::CapabilityS
   }
   const security::SeccompContext context{input.host->architecture,
                                          {capabilities.bounding.begin(), capabilities.bounding.end()}};
-  if (wanted->type == ProfileType::kRuntimeDefault) return security::DefaultSeccompProfile(context);
+  if (wanted->type == ProfileType::kRuntimeDefault) {
+    const json& own = input.handler->seccomp_profile;
+    return own.is_null() ? security::DefaultSeccompProfile(context)
+                         : security::ConvertSeccompProfile(own, context);
+  }
   if (!input.localhost_seccomp) {
     return absl::InternalError(absl::StrCat("seccomp profile '", wanted->localhost_ref, "' was not read"));
   }

@@ -139,7 +139,16 @@ TEST_F(SpecTest, AppArmorAndSelinuxOnHostsWithAndWithout) {
   EXPECT_EQ(Build()["process"]["selinuxLabel"], "system_u:system_r:spc_t:s0:c1,c2");
   EXPECT_EQ(Build()["linux"]["mountLabel"], "system_u:object_r:container_file_t:s0:c1,c2");
   container_.apparmor = SecurityProfile{};
-  ExpectRefused(absl::StatusCode::kUnimplemented, "no AppArmor profile of its own");
+  host_.no_apparmor_default = "parser says no";
+  ExpectRefused(absl::StatusCode::kFailedPrecondition, "parser says no");
+  container_.apparmor.reset();
+  EXPECT_FALSE(Build()["process"].contains("apparmorProfile")) << "nobody asked";
+  host_.apparmor_default = "berth-default";
+  EXPECT_EQ(Build()["process"]["apparmorProfile"], "berth-default");
+  container_.apparmor = SecurityProfile{};
+  EXPECT_EQ(Build()["process"]["apparmorProfile"], "berth-default");
+  container_.apparmor = SecurityProfile{ProfileType::kUnconfined, ""};
+  EXPECT_FALSE(Build()["process"].contains("apparmorProfile"));
   container_.privileged = true;
   EXPECT_FALSE(Build()["process"].contains("apparmorProfile"));
 }

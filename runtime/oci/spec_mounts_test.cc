@@ -89,15 +89,11 @@ TEST_F(SpecTest, MountsThatCannotBeHonouredAreRefused) {
   refused(Bind("/m", "/\xff"), StatusCode::kInvalidArgument, "UTF-8");
   m = Bind("/m", "");
   m.image = ImageSpec{"sha256:1", {}, "", "", ""};
-  refused(m, StatusCode::kUnimplemented, "image volumes");
+  refused(m, StatusCode::kInvalidArgument, "must be read-only");
+  m.readonly = true;
+  refused(m, StatusCode::kInternal, "was not made");
   m.host_path = "/h";
   refused(m, StatusCode::kInvalidArgument, "both an image and a host path");
-  m = Bind("/m");
-  m.uid_mappings = {{1, 2, 3}};
-  refused(m, StatusCode::kInvalidArgument, "not both");
-  m.gid_mappings = {{1, 2, 3}};
-  handler_.features.user_namespaces = false;
-  refused(m, StatusCode::kFailedPrecondition, "id mapping");
 }
 
 TEST_F(SpecTest, KernelFileSystemsFitTheNamespaces) {

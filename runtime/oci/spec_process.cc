@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "runtime/oci/spec.h"
 #include "runtime/oci/spec_parts.h"
+#include "runtime/security/relabel.h"
 
 namespace berth::runtime::oci {
 namespace {
@@ -64,19 +65,19 @@ absl::Status AddLsmLabels(const SpecInput& input, json& process) {
     }
     BERTH_RETURN_IF_ERROR(CheckText(container.apparmor->localhost_ref, "the AppArmor profile's name"));
     process["apparmorProfile"] = container.apparmor->localhost_ref;
-  } else if (container.apparmor && container.apparmor->type == ProfileType::kRuntimeDefault &&
-             input.host->apparmor) {
-    return absl::UnimplementedError(
-        "berth has no AppArmor profile of its own yet: ask for a Localhost profile that is loaded on the "
-        "node, or for Unconfined");
+  } else if (input.host->apparmor &&
+             (!container.apparmor || container.apparmor->type == ProfileType::kRuntimeDefault)) {
+    // Nothing said: what other runtimes do, and only as far as the node has it.
+    if (!input.host->apparmor_default.empty()) {
+      process["apparmorProfile"] = input.host->apparmor_default;
+    } else if (container.apparmor) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the default AppArmor profile was asked for, but could not be loaded: ",
+                       input.host->no_apparmor_default));
+    }
   }
   if (input.host->selinux && container.selinux) {
-    const SelinuxOptions& o = *container.selinux;
-    const auto part = [](const std::string& text, const char* otherwise) {
-      return text.empty() ? std::string(otherwise) : text;
-    };
-    const std::string label = absl::StrCat(part(o.user, "system_u"), ":", part(o.role, "system_r"), ":",
-                                           part(o.type, "container_t"), ":", part(o.level, "s0"));
+    const std::string label = security::ProcessLabel(*container.selinux);
     BERTH_RETURN_IF_ERROR(CheckText(label, "the SELinux label"));
     process["selinuxLabel"] = label;
   }
@@ -105,6 +106,9 @@ absl::StatusOr<std::vector<std::string>> BuildArgs(const ContainerConfig& contai
 absl::StatusOr<std::vector<std::string>> Environment(const SpecInput& input) {
   EnvList env;
   env.Set("PATH", kDefaultPath);
+  if (input.defaults != nullptr) {
+    for (const auto& [name, value] : input.defaults->env) env.Set(name, value);
+  }
   for (const std::string& entry : input.image->env) {
     const std::size_t equals = entry.find('=');
     // Entries without a value name a build argument that was not given: nothing to set.
@@ -155,6 +159,11 @@ absl::StatusOr<json> Process(const SpecInput& input, const security::CapabilityS
                              {"inheritable", capabilities.ambient},
                              {"ambient", capabilities.ambient}};
   process["noNewPrivileges"] = container.no_new_privs;
+  if (input.defaults != nullptr) {
+    if (input.defaults->umask) process["user"]["umask"] = *input.defaults->umask;
+    for (const Rlimit& limit : input.defaults->rlimits)
+      process["rlimits"].push_back({{"type", limit.type}, {"soft", limit.soft}, {"hard", limit.hard}});
+  }
   // Always written: unset, it would be the monitor's.
   process["oomScoreAdj"] = std::clamp<std::int64_t>(container.oom_score_adj.value_or(0),
                                                     input.host->oom_score_adj_floor, kOomScoreMax);

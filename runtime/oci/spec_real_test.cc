@@ -90,7 +90,10 @@ class SpecRealTest : public ::testing::TestWithParam<std::pair<const char*, cons
     ASSERT_TRUE(host.ok());
     host_ = *host;
     ProbeOptions options;
-    options.handlers = {{GetParam().first, GetParam().second}};
+    HandlerConfig handler;
+    handler.name = GetParam().first;
+    handler.path = GetParam().second;
+    options.handlers = {handler};
     options.default_order = {GetParam().first};
     options.work_dir = dir_ + "/probe";
     options.cgroup_root = cgroupfs::DelegatedCgroup();
