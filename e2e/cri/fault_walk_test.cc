@@ -16,6 +16,7 @@
 #include "e2e/cri/harness/files.h"
 #include "e2e/cri/harness/leaks.h"
 #include "e2e/cri/harness/pod.h"
+#include "e2e/cri/harness/volumes.h"
 
 namespace berth::e2e {
 namespace {
@@ -55,6 +56,8 @@ const std::map<std::string, std::string>& Unreachable() {
       {"runtime.recover_pod", "a start with pods: only the starts after a crash"},
       {"runtime.silent_monitor_kill", "a monitor that does not answer"},
       {"runtime.stub_kill", "a record that cannot be read"},
+      {"security.load_apparmor", "where the kernel has AppArmor"},
+      {"security.relabel", "where the kernel has SELinux"},
       {"store.backed_up", "there is no second schema yet"},
       {"store.checkpoint", "after a thousand pages of log"},
       {"store.migrate", "there is no second schema yet"},
@@ -87,6 +90,8 @@ class FaultWalk : public testing::Test {
     ASSERT_FALSE(points_.empty());
     Environment& environment = Environment::Get();
     environment.registry().Push("busybox", "walk:1");
+    environment.registry().Push("volume", "walk-volume:1");
+    user_namespaces_ = WhyNoUserNamespaces().empty();
     walk_ = std::make_unique<Daemon>(environment.AnotherDaemon("walk"));
     environment.Use(walk_.get());
     config_ = PodConfig();
@@ -114,10 +119,12 @@ class FaultWalk : public testing::Test {
   }
 
   std::string Begin(const std::string& pod, const std::string& name,
-                    const std::vector<std::string>& arguments) {
+                    const std::vector<std::string>& arguments,
+                    const std::function<void(cri::ContainerConfig*)>& adjust = nullptr) {
     cri::CreateContainerRequest create;
     create.set_pod_sandbox_id(pod);
     *create.mutable_config() = Container(name, arguments);
+    if (adjust) adjust(create.mutable_config());
     *create.mutable_sandbox_config() = config_;
     const std::string id = Must(Call().CreateContainer(create, patience_)).container_id();
     Must(Call().StartContainer(WithContainer<cri::StartContainerRequest>(id), patience_));
@@ -163,10 +170,34 @@ class FaultWalk : public testing::Test {
     Must(Call().StopPodSandbox(WithPod<cri::StopPodSandboxRequest>(pod), patience_));
     Must(Call().RemovePodSandbox(WithPod<cri::RemovePodSandboxRequest>(pod), patience_));
     LoseAMonitor();
+    pull.mutable_image()->set_image(Registry::Name("walk-volume:1"));
+    Must(Call().PullImage(pull, patience_));
+    HaveVolumes();
     cri::RemoveImageRequest remove;
-    remove.mutable_image()->set_image(Registry::Name("walk:1"));
-    Must(Call().RemoveImage(remove, patience_));
+    for (const char* image : {"walk:1", "walk-volume:1"}) {
+      remove.mutable_image()->set_image(Registry::Name(image));
+      Must(Call().RemoveImage(remove, patience_));
+    }
     Import();
+  }
+
+  // hostUsers: false, with volumes of every kind: of the host, of the image, an image.
+  void HaveVolumes() {
+    const std::string source = Environment::Get().dir() + "/walk-volume";
+    MakeDirs(source);
+    cri::RunPodSandboxRequest run;
+    *run.mutable_config() = config_;
+    run.mutable_config()->mutable_metadata()->set_name("walk-volumes");
+    if (user_namespaces_) GiveUserNamespace(run.mutable_config());
+    const std::string pod = Must(Call().RunPodSandbox(run, patience_)).pod_sandbox_id();
+    const std::string container = Begin(pod, "volumes", {"exit", "3"}, [&](cri::ContainerConfig* config) {
+      config->mutable_image()->set_image(Registry::Name("walk-volume:1"));
+      AddImage(config, Registry::Name("walk:1"), "/img");
+      if (user_namespaces_) AddMapped(config, source, "/source");
+    });
+    ExpectExit(container, 3);
+    Must(Call().StopPodSandbox(WithPod<cri::StopPodSandboxRequest>(pod), patience_));
+    Must(Call().RemovePodSandbox(WithPod<cri::RemovePodSandboxRequest>(pod), patience_));
   }
 
   void LoseAMonitor() {
@@ -277,6 +308,7 @@ class FaultWalk : public testing::Test {
   std::unique_ptr<Daemon> walk_;
   cri::PodSandboxConfig config_;
   Timeout patience_ = seconds(60);
+  bool user_namespaces_ = false;
 };
 
 // Of the points, one in this many is walked in a run of CI, another one each day; all in a full run.

@@ -13,6 +13,7 @@
 #include "e2e/cri/harness/cgroups.h"
 #include "e2e/cri/harness/files.h"
 #include "e2e/cri/harness/pod.h"
+#include "e2e/cri/harness/volumes.h"
 
 namespace berth::e2e {
 namespace {
@@ -41,11 +42,13 @@ class Garbage {
     MakeDirs(state_ + "/ns");
     MakeDirs(root_ + "/pods/" + kNobody + "/containers/" + kNobodys);
     MakeDirs(root_ + "/containers/" + kNobodys + "/rootfs");
+    MakeDirs(root_ + "/containers/" + kNobodys + "0003/rootfs");  // an image volume
     Mount(state_ + "/ns");
     WriteFile(state_ + "/ns/net", "");
     if (::mount("/proc/self/ns/net", (state_ + "/ns/net").c_str(), nullptr, MS_BIND, nullptr) != 0)
       throw TestError("cannot pin a namespace");
     Mount(root_ + "/containers/" + kNobodys + "/rootfs");
+    Mount(root_ + "/containers/" + kNobodys + "0003/rootfs");
     MakeCgroup(pod_cgroup());
     MakeCgroup(container_cgroup());
     sleeper_.Start({"/bin/sleep", "1000"}, "/dev/null", PlainEnvironment());
@@ -54,9 +57,10 @@ class Garbage {
   ~Garbage() {
     sleeper_.Kill();
     UnmountBelow(state_);
-    UnmountBelow(root_ + "/containers/" + kNobodys);
+    for (const char* volume : {"", "0003"}) UnmountBelow(root_ + "/containers/" + kNobodys + volume);
     std::error_code error;
-    for (const std::string& tree : {state_, root_ + "/pods/" + kNobody, root_ + "/containers/" + kNobodys}) {
+    for (const std::string& tree : {state_, root_ + "/pods/" + kNobody, root_ + "/containers/" + kNobodys,
+                                    root_ + "/containers/" + kNobodys + "0003"}) {
       std::filesystem::remove_all(tree, error);
     }
     DestroyCgroup(pod_cgroup());
@@ -94,6 +98,41 @@ TEST_F(FsckTest, APodWithRunningEndedAndCreatedContainersIsClean) {
   daemon().Start();
 }
 
+TEST_F(FsckTest, VolumesOfImagesAndMappedVolumesAreTheirContainers) {
+  cri::PodSandboxConfig config = PodConfig();
+  const bool user_namespaces = WhyNoUserNamespaces().empty();
+  if (user_namespaces) GiveUserNamespace(&config);
+  const Pod pod(config);
+  cri::ContainerConfig with = Command({"sh", "-c", "sleep 1000"}, "volume");
+  AddImage(&with, Environment::Get().ImageId("plain"), "/img");
+  const Container running = Container::Run(pod, with);
+  with.mutable_metadata()->set_attempt(1);
+  const Container created(pod, with);
+  EXPECT_EQ(running.Sh("test -x /img/bin/busybox && cat /data/volume/seed"), "seed");
+  const std::string volume = daemon().root() + "/containers/" + running.id() + "0000";
+  ASSERT_TRUE(Exists(volume + "/rootfs/bin/busybox"));
+  EXPECT_THAT(Fsck({"--repair"}).findings, IsEmpty());
+  EXPECT_EQ(running.Sh("test -x /img/bin/busybox && cat /data/volume/seed"), "seed");
+  if (!user_namespaces) return;
+  const std::string pin = daemon().state() + "/pods/" + pod.id() + "/ns/user";
+  ASSERT_EQ(::umount2(pin.c_str(), MNT_DETACH), 0);
+  EXPECT_THAT(Fsck().findings, testing::ElementsAre(HasSubstr("/ns/user")));
+}
+
+TEST_F(FsckTest, AVolumeLeftMountedForAContainerThatIsGoneIsFoundAndFreed) {
+  const Pod pod;
+  const Container running = Container::Run(pod, Server());
+  const std::string left =
+      daemon().state() + "/pods/" + pod.id() + "/containers/" + kNobodys + "/mapped/0";
+  MakeDirs(left);
+  ASSERT_EQ(::mount("fsck", left.c_str(), "tmpfs", 0, "size=64k"), 0);
+  EXPECT_THAT(Fsck().findings, Contains(HasSubstr("mount " + left)));
+  EXPECT_EQ(Fsck({"--repair"}).exit_code, 0);
+  EXPECT_FALSE(Exists(left));
+  EXPECT_EQ(running.Sh("echo untouched"), "untouched");
+  EXPECT_THAT(Fsck().findings, IsEmpty());
+}
+
 TEST_F(FsckTest, LiveOperationsAreNotMistakenForGarbage) {
   std::atomic<bool> done{false};
   std::vector<std::thread> clients;
@@ -127,7 +166,9 @@ TEST_F(FsckTest, GarbageIsNamedAndFreedAndWhatIsAnothersIsNot) {
     EXPECT_EQ(looked.exit_code, 1) << looked.output;
     const std::vector<std::string> kinds{"mount " + daemon().state() + "/pods/" + kNobody + "/ns:",
                                          "/ns/net:",
-                                         "/rootfs:",
+                                         kNobodys + "/rootfs:",
+                                         kNobodys + "0003/rootfs:",
+                                         "directory " + daemon().root() + "/containers/" + kNobodys + "0003:",
                                          "directory " + daemon().state() + "/pods/" + kNobody + ":",
                                          "directory " + daemon().root() + "/pods/" + kNobody + ":",
                                          "directory " + daemon().root() + "/containers/" + kNobodys + ":",

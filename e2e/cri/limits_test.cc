@@ -72,7 +72,9 @@ TEST(Resources, UnifiedValuesAreAppliedOnV2AndRefusedByNameOnV1) {
   cri::ContainerConfig config = WithMemory(Server(), 50 * kMiB);
   (*Resources(&config)->mutable_unified())["memory.high"] = std::to_string(40 * kMiB);
   if (CgroupV2()) {
+    (*Resources(&config)->mutable_unified())["memory.oom.group"] = "1";
     const Container container = Container::Run(pod, config);
+    EXPECT_EQ(MemoryFile(container.cgroup(), "memory.oom.group"), "1");
     EXPECT_EQ(MemoryFile(container.cgroup(), "memory.high"), std::to_string(40 * kMiB));
     return;
   }

@@ -8,6 +8,7 @@
 #include "e2e/cri/harness/files.h"
 #include "e2e/cri/harness/leaks.h"
 #include "e2e/cri/harness/pod.h"
+#include "e2e/cri/harness/volumes.h"
 
 namespace berth::e2e {
 namespace {
@@ -20,13 +21,6 @@ std::string HostDir(const std::string& name) {
   MakeDirs(path);
   WriteFile(path + "/file", "from the host\n");
   return path;
-}
-
-cri::Mount* AddMount(cri::ContainerConfig* config, const std::string& host, const std::string& container) {
-  cri::Mount* mount = config->add_mounts();
-  mount->set_host_path(host);
-  mount->set_container_path(container);
-  return mount;
 }
 
 absl::Status CreateAndDrop(const Pod& pod, const cri::ContainerConfig& config) {
@@ -215,6 +209,24 @@ TEST(Mounts, RecursiveReadOnlyHoldsForTheMountsBelowToo) {
   EXPECT_THAT(write("/plain/new"), HasSubstr("Read-only"));
   EXPECT_EQ(write("/plain/sub/new"), "written") << "what the recursion adds";
   EXPECT_TRUE(container.Status().mounts(0).recursive_read_only());
+}
+
+TEST(Mounts, OptionsThatTakeAwayAreHonouredAndOthersRefused) {
+  const Pod pod;
+  const std::string host = HostDir("options");
+  WriteFile(host + "/program", "#!/bin/sh\necho ran\n", 0755);
+  cri::ContainerConfig config = Shell(
+      "/data/program 2>/dev/null || echo refused; /plain/program; grep -c ' /data .*nosuid,nodev,noexec' "
+      "/proc/mounts");
+  cri::Mount* mount = AddMount(&config, host, "/data");
+  for (const char* option : {"noexec", "nodev", "nosuid"}) mount->add_mount_options(option);
+  AddMount(&config, host, "/plain");
+  EXPECT_EQ(OutputOf(pod, config), "refused\nran\n1");
+  cri::ContainerConfig other = Shell("true");
+  AddMount(&other, host, "/data")->add_mount_options("dev");
+  const absl::Status refused = CreateAndDrop(pod, other);
+  EXPECT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("'dev'"));
 }
 
 TEST(Mounts, RecursiveReadOnlyNeedsReadonlyAndPrivate) {

@@ -101,6 +101,38 @@ TEST(Network, ThePodCidrThatKubeletTellsRendersTheTemplate) {
   EXPECT_TRUE(NetworkReady().status()) << "what is in force stays so";
 }
 
+TEST(Network, HostPortsKnowTheirProtocolAndAddressInBothFamilies) {
+  cri::PodSandboxConfig config = PodConfig();
+  struct {
+    cri::Protocol protocol;
+    int host_port;
+    const char* host_ip;
+  } const ports[] = {{cri::TCP, 18081, "10.88.0.1"},
+                     {cri::TCP, 18082, "fd00:88::1"},
+                     {cri::UDP, 18083, ""},
+                     {cri::SCTP, 18084, ""}};
+  for (const auto& port : ports) {
+    cri::PortMapping* mapping = config.add_port_mappings();
+    mapping->set_protocol(port.protocol);
+    mapping->set_container_port(80);
+    mapping->set_host_port(port.host_port);
+    mapping->set_host_ip(port.host_ip);
+  }
+  {
+    const Pod pod(config);
+    const Container nginx = Container::Run(pod, ImageDefault("nginx"));
+    for (const char* url : {"http://10.88.0.1:18081/", "http://[fd00:88::1]:18082/"})
+      WaitFor(url, [&] { return RunProgram({"curl", "-sf", "-m2", url}).exit_code == 0; });
+    EXPECT_NE(RunProgram({"curl", "-sf", "-m2", "http://127.0.0.1:18081/"}).exit_code, 0)
+        << "another address";
+    const std::string rules = RunProgram({"iptables-save", "-t", "nat"}).output;
+    EXPECT_THAT(rules, testing::ContainsRegex("-p udp .*18083"));
+    EXPECT_THAT(rules, testing::ContainsRegex("-p sctp .*18084"));
+  }
+  for (const char* program : {"iptables-save", "ip6tables-save"})
+    EXPECT_THAT(RunProgram({program, "-t", "nat"}).output, testing::Not(HasSubstr("1808"))) << program;
+}
+
 class Plugins : public testing::Test {
  protected:
   void SetUp() override {

@@ -138,6 +138,27 @@ TEST(Process, AnUnknownUserNameIsRefusedAtCreateOrStart) {
   }
 }
 
+TEST(Process, AUserThatLooksLikeANumberAndIsNoneNeverBecomesRoot) {
+  const Pod pod;
+  const auto refused = [&](const cri::ContainerConfig& config) {
+    const auto created = Cri().CreateContainer(CreateRequest(pod, config));
+    if (!created.ok()) return true;
+    const bool started =
+        Cri().StartContainer(WithContainer<cri::StartContainerRequest>(created->container_id())).ok();
+    Must(Cri().RemoveContainer(WithContainer<cri::RemoveContainerRequest>(created->container_id())));
+    return !started;
+  };
+  EXPECT_TRUE(refused(Command({"id"}, "user-overflow"))) << "USER 4294967296";
+  for (const char* user : {"4294967296", "0x0", "00x0", "-0", "+0", " 0", "18446744073709551616"}) {
+    cri::ContainerConfig config = Command({"id"});
+    Security(&config)->set_run_as_username(user);
+    EXPECT_TRUE(refused(config)) << user;
+  }
+  cri::ContainerConfig config = Command({"id"});
+  Security(&config)->mutable_run_as_user()->set_value(4294967296);
+  EXPECT_TRUE(refused(config)) << "run_as_user 4294967296";
+}
+
 TEST(Process, HomeIsThatOfTheUser) {
   const Pod pod;
   cri::ContainerConfig config = Command({"sh", "-c", "echo $HOME"});

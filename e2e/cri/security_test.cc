@@ -10,7 +10,8 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr uint64_t kNetAdmin = 1ULL << 12, kChown = 1ULL << 0, kNetRaw = 1ULL << 13, kSysTime = 1ULL << 25;
+constexpr uint64_t kNetAdmin = 1ULL << 12, kChown = 1ULL << 0, kNetRaw = 1ULL << 13, kSysTime = 1ULL << 25,
+                   kNetBindService = 1ULL << 10;
 
 // A set of /proc/self/status in a container of `config` ("CapEff", "CapBnd", ...).
 uint64_t Capabilities(const Pod& pod, cri::ContainerConfig config, const std::string& set) {
@@ -183,15 +184,41 @@ TEST(Security, AnOrdinaryContainerSeesSysReadonlyAndNoKernelLog) {
       "none\n1");
 }
 
-TEST(Security, DevicesAppearWithTheirPermissions) {
+TEST(Security, AmbientCapabilitiesReachAnOrdinaryUsersProgram) {
   const Pod pod;
-  cri::ContainerConfig config =
-      Shell("test -c /dev/named && echo there; head -c1 /dev/named > /dev/null && echo read");
-  cri::Device* device = config.add_devices();
-  device->set_host_path("/dev/full");
-  device->set_container_path("/dev/named");
-  device->set_permissions("rw");
-  EXPECT_EQ(OutputOf(pod, config), "there\nread");
+  cri::ContainerConfig config = ImageDefault("busybox");
+  Security(&config)->mutable_run_as_user()->set_value(1000);
+  Security(&config)->mutable_capabilities()->add_add_ambient_capabilities("net_bind_service");
+  EXPECT_EQ(Capabilities(pod, config, "CapAmb"), kNetBindService);
+  EXPECT_EQ(Capabilities(pod, config, "CapEff"), kNetBindService);
+}
+
+TEST(Security, AppArmorIsTheKernelsOrANoOpAndANamedProfileNeverNone) {
+  const bool has = TryReadFile("/sys/module/apparmor/parameters/enabled").value_or("N")[0] == 'Y';
+  const Pod pod;
+  cri::ContainerConfig config = Shell(has ? "cat /proc/self/attr/current" : "echo none");
+  Security(&config)->mutable_apparmor()->set_profile_type(cri::SecurityProfile::RuntimeDefault);
+  const std::string output = OutputOf(pod, config);
+  if (OwnDaemon()) {
+    EXPECT_EQ(output, has ? "berth-default (enforce)" : "none");
+  }
+  Security(&config)->mutable_apparmor()->set_profile_type(cri::SecurityProfile::Localhost);
+  Security(&config)->mutable_apparmor()->set_localhost_ref("not-loaded");
+  const absl::Status refused = Cri().CreateContainer(CreateRequest(pod, config)).status();
+  EXPECT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.message()), testing::AnyOf(HasSubstr("not-loaded"), HasSubstr("AppArmor")));
+}
+
+TEST(Security, SelinuxLabelsAreTheKernelsOrANoOp) {
+  if (Exists("/sys/fs/selinux/enforce")) GTEST_SKIP() << "this kernel has SELinux, and the image no policy";
+  const Pod pod;
+  cri::ContainerConfig config = Shell("echo runs");
+  Security(&config)->mutable_selinux_options()->set_level("s0:c1,c2");
+  cri::Mount* mount = config.add_mounts();
+  mount->set_host_path(Environment::Get().dir());
+  mount->set_container_path("/data");
+  mount->set_selinux_relabel(true);
+  EXPECT_EQ(OutputOf(pod, config), "runs");
 }
 
 }  // namespace

@@ -42,13 +42,16 @@ void Daemon::WriteConfig() const {
   std::vector<std::string> bin_dirs;
   for (const std::string& dir : config_.cni_bin_dirs) bin_dirs.push_back(Quoted(dir));
   std::string text = "root = " + Quoted(config_.root) + "\nstate = " + Quoted(config_.state) + "\n";
-  if (!config_.handler.empty()) text += "default_handlers = [" + Quoted(config_.handler) + "]\n";
+  const bool given = config_.handler.rfind('/', 0) == 0;
+  if (!config_.handler.empty())
+    text += "default_handlers = [" + Quoted(given ? "given" : config_.handler) + "]\n";
   text += "\n[grpc]\nsocket = " + Quoted(config_.state + "/berth.sock") +
           "\n\n[cgroup]\ndriver = \"cgroupfs\"\nroot = " + Quoted(config_.cgroup_root) +
           "\n\n[cni]\nconf_dir = " + Quoted(config_.cni_conf_dir) + "\nbin_dirs = [" +
           absl::StrJoin(bin_dirs, ", ") + "]\nconf_template = " + Quoted(config_.cni_conf_template) +
           "\n\n[registry]\nconfig_path = " + Quoted(config_.certs_dir) +
           "\n\n[log]\nlevel = " + Quoted(config_.log_level) + "\n" + config_.more_toml;
+  if (given) text += "\n[handlers.given]\npath = " + Quoted(config_.handler) + "\n";
   WriteFile(config_file_, text);
 }
 

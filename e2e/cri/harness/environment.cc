@@ -2,6 +2,7 @@
 #include "e2e/cri/harness/environment.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -35,6 +36,7 @@ void Environment::SetUp() {
   if (dir_.empty()) {
     char pattern[] = "/tmp/berth-e2e-XXXXXX";
     dir_ = ::mkdtemp(pattern);
+    ::chmod(dir_.c_str(), 0711);  // the root of a user namespace walks through it
   }
   cgroup_root_ = cgroupfs::DelegatedCgroup() + "/" + kCgroupPrefix + std::to_string(::getpid());
   for (const char* name : {"/podlogs", "/cni", "/ipam", "/certs.d", "/registry"}) MakeDirs(dir_ + name);

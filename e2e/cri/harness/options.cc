@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "e2e/cri/harness/options.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdlib>
+#include <iostream>
 
 namespace berth::e2e {
 namespace {
@@ -28,6 +31,10 @@ void ParseOptions(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     std::exit(app.exit(error));
+  }
+  if (options.handler.rfind('/', 0) == 0 && ::access(options.handler.c_str(), X_OK) != 0) {
+    std::cout << "skipped: there is no OCI runtime at '" << options.handler << "'\n";
+    std::exit(77);
   }
   if (options.full) options.count = 100;
   if (options.count >= 100) options.full = true;

@@ -12,7 +12,7 @@ struct Options {
       endpoint;        // --endpoint unix:///PATH: another runtime, running already, in this network namespace
   std::string images;  // --images DIR: what e2e/images/build wrote
   std::string keep;    // --keep DIR: work there and leave logs behind
-  std::string handler;  // --handler runc|crun: the only handler that the daemon gets; empty: its own choice
+  std::string handler;  // --handler runc|crun|PATH: the only one that the daemon gets; empty: its own choice
   int count = 3;        // --count N, BERTH_TEST_COUNT: how often each exactness case is repeated
   bool full = false;    // --full: the counts of the issues (100 of each OOM case, 300 exit codes)
 };
