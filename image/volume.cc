@@ -2,9 +2,10 @@
 #include "image/volume.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <climits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"

@@ -28,7 +28,7 @@ class Configured {
   // For files that must be there before the daemon starts.
   static std::string Prepare(const std::string& name, const std::string& file, const std::string& text,
                              mode_t mode = 0644) {
-    const std::string path = Environment::Get().AnotherDaemon(name).dir + "/" + file;
+    std::string path = Environment::Get().AnotherDaemon(name).dir + "/" + file;
     MakeDirs(path.substr(0, path.rfind('/')));
     WriteFile(path, text, mode);
     return path;

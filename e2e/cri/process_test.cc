@@ -142,11 +142,11 @@ TEST(Process, AUserThatLooksLikeANumberAndIsNoneNeverBecomesRoot) {
   const Pod pod;
   const auto refused = [&](const cri::ContainerConfig& config) {
     const auto created = Cri().CreateContainer(CreateRequest(pod, config));
-    if (!created.ok()) return true;
+    if (!created.ok()) return !OwnDaemon() || absl::IsInvalidArgument(created.status());
     const bool started =
         Cri().StartContainer(WithContainer<cri::StartContainerRequest>(created->container_id())).ok();
     Must(Cri().RemoveContainer(WithContainer<cri::RemoveContainerRequest>(created->container_id())));
-    return !started;
+    return !OwnDaemon() && !started;  // ours is not left to what an OCI runtime makes of such a number
   };
   EXPECT_TRUE(refused(Command({"id"}, "user-overflow"))) << "USER 4294967296";
   for (const char* user : {"4294967296", "0x0", "00x0", "-0", "+0", " 0", "18446744073709551616"}) {

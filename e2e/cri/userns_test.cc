@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods with a user namespace of their own (hostUsers: false).
 #include <gmock/gmock.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <csignal>
 
 #include "e2e/cri/harness/files.h"
 #include "e2e/cri/harness/pod.h"
