@@ -20,8 +20,9 @@ struct WebSocket {
   boost::beast::websocket::stream<streaming::Socket&> stream;
 };
 
-// Connects and speaks v5.channel.k8s.io. The server's certificate is not verified: the URL comes from the
-// daemon's own socket, which only root can have made. A refusal is told in the server's words.
-absl::StatusOr<std::unique_ptr<WebSocket>> OpenWebSocket(boost::asio::io_context& io, const std::string& url);
+// Connects to the URL `text` and speaks v5.channel.k8s.io. The server's certificate is not verified: the URL
+// comes from the daemon's own socket, which only root can have made. A refusal is told in the server's words.
+absl::StatusOr<std::unique_ptr<WebSocket>> OpenWebSocket(boost::asio::io_context& io,
+                                                         const std::string& text);
 
 }  // namespace berth::cli

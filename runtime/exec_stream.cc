@@ -80,7 +80,7 @@ class ExecStdio final : public Stdio {
     in = std::move(ins.write);
     out = std::move(outs.read);
     err = std::move(errs.read);
-    const auto finished = Finish();
+    auto finished = Finish();
     if (!finished.ok()) Abandon();
     return finished;
   }

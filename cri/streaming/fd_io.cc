@@ -26,7 +26,7 @@ void CloseOne(stream_descriptor& fd) {
 
 }  // namespace
 
-FdSource::FdSource(asio::any_io_executor executor, base::UniqueFd fd, Events events)
+FdSource::FdSource(const asio::any_io_executor& executor, base::UniqueFd fd, Events events)
     : fd_(executor, fd.Release()), events_(std::move(events)) {
   error_code ignored;
   fd_.non_blocking(true, ignored);
@@ -92,7 +92,7 @@ void FdSource::Close() {
   asio::post(fd_.get_executor(), [self = shared_from_this(), events = std::exchange(events_, {})] {});
 }
 
-FdSink::FdSink(asio::any_io_executor executor, base::UniqueFd fd, Events events)
+FdSink::FdSink(const asio::any_io_executor& executor, base::UniqueFd fd, Events events)
     : fd_(executor, fd.Release()), events_(std::move(events)) {
   error_code ignored;
   fd_.non_blocking(true, ignored);

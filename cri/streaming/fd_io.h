@@ -21,7 +21,7 @@ class FdSource : public std::enable_shared_from_this<FdSource> {
     std::function<bool(std::string bytes)> data;
     std::function<void()> end;  // once: the end, an error, or with Drain() nothing more is there
   };
-  FdSource(boost::asio::any_io_executor executor, base::UniqueFd fd, Events events);
+  FdSource(const boost::asio::any_io_executor& executor, base::UniqueFd fd, Events events);
   void Start() { ReadSoon(); }
   void Resume();
   // Who writes has ended: what is there is read, and then it is over, whoever else holds the other end.
@@ -50,7 +50,7 @@ class FdSink : public std::enable_shared_from_this<FdSink> {
     std::function<void()> broken;    // once: nobody reads it any more
     std::function<void()> ended;     // once, after End(): all is written
   };
-  FdSink(boost::asio::any_io_executor executor, base::UniqueFd fd, Events events);
+  FdSink(const boost::asio::any_io_executor& executor, base::UniqueFd fd, Events events);
   void Write(std::string_view bytes);
   bool full() const { return queue_.size() - written_ >= kFullBytes; }
   // When all is written: shuts a socket's writing side down, and closes the descriptor. `farewell` comes last

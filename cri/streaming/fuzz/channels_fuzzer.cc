@@ -30,8 +30,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           told.Event("message");
           at = end + 1;
         }
-        told.Event(fed.ToString());
-        return told.Take();
+        // How much of a malformed message is told before it is noticed depends on where it is cut; base64
+        // with padding or spaces within is even taken or refused by that.
+        return fed.ok() && !protocol.base64 ? told.Take() : std::string("not compared");
       });
   return 0;
 }

@@ -6,9 +6,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/tools/remotecommand"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -169,4 +172,41 @@ func TestAttachLeavesASlowClientBehind(t *testing.T) {
 		<-ended
 		target.settles(t, before, 16<<10)
 	})
+}
+
+// What every SPDY client does that leaves: it resets its streams, and closes the connection a little later.
+func TestAttachTakesNoResetForTheEndOfInput(t *testing.T) {
+	c := target.run(t, shape{stdin: true, tty: true, command: []string{"sh"}})
+	o := remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: io.Discard, Tty: true}
+	address, err := url.Parse(c.attachURL(t, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialer, err := forwardSPDY(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connection, _, err := dialer.Dial("v4.channel.k8s.io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	streams := map[string]httpstream.Stream{}
+	for _, kind := range []string{"error", "stdin", "stdout", "resize"} {
+		if streams[kind], err = connection.CreateStream(http.Header{"Streamtype": {kind}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown := &screen{}
+	go func() { _, _ = io.Copy(shown, streams["stdout"]) }()
+	_, _ = io.WriteString(streams["stdin"], "echo fir''st\n")
+	shown.shows(t, "first")
+	if err := streams["stdin"].Reset(); err != nil {
+		t.Fatal(err)
+	}
+	again := c.attach(t, transports[0], true)
+	again.say(t, "echo sec''ond\n")
+	again.shown.shows(t, "second")
+	shown.shows(t, "second")
+	close(again.window)
 }
