@@ -94,7 +94,8 @@ std::vector<RuntimeUnderTest> Runtimes() {
 
 TestPod::TestPod(const RuntimeUnderTest& runtime, const std::string& kmsg, std::optional<int> oom_score_adj)
     : runtime_(runtime), dir_(MakeDir()) {
-  cgroup_ = cgroupfs::DelegatedCgroup() + "/berth-test-monitor/" + dir_.substr(dir_.find_last_of('-') + 1);
+  // With no parent of its own: another test would remove that between our making it and what is below.
+  cgroup_ = cgroupfs::DelegatedCgroup() + "/berth-test-monitor-" + dir_.substr(dir_.find_last_of('-') + 1);
   for (const char* name : {"/pod", "/logs", "/root", "/rootfs", "/rootfs/bin", "/rootfs/dev", "/rootfs/proc",
                            "/rootfs/sys", "/rootfs/tmp"}) {
     ::mkdir((dir_ + name).c_str(), 0755);
@@ -104,7 +105,7 @@ TestPod::TestPod(const RuntimeUnderTest& runtime, const std::string& kmsg, std::
   ::chmod((dir_ + "/rootfs/garbage").c_str(), 0755);
   std::ofstream(dir_ + "/rootfs/plain") << "text";
   auto cgroup = Cgroups().At(cgroup_);
-  EXPECT_TRUE(cgroup && (*cgroup)->Create().ok());
+  if (const auto created = (*cgroup)->Create(); !created.ok()) ADD_FAILURE() << created.error().Message();
   LaunchOptions launch;
   launch.program = Bin("berth-monitor");
   launch.pod_id = "pod";
@@ -170,8 +171,6 @@ TestPod::~TestPod() {
     const auto removed = (*cgroup)->Remove();
     EXPECT_TRUE(removed.ok()) << removed.error().Message();
   }
-  if (auto cgroup = Cgroups().At(cgroupfs::DelegatedCgroup() + "/berth-test-monitor"))
-    (void)(*cgroup)->Remove();
   if (::testing::Test::HasFailure()) {
     if (auto log = base::ReadFile(dir_ + "/monitor.log")) std::fputs(log->c_str(), stderr);
   }
