@@ -16,6 +16,12 @@ namespace berth::base {
 // threads.
 Result<void> RaiseDescriptorLimit(std::uint64_t wanted);
 
+// What Spawn gives them.
+struct DescriptorLimit {
+  std::uint64_t soft = 0, hard = 0;
+};
+Result<DescriptorLimit> DescriptorLimitForOthers();
+
 // `environment` (environ) without what a service manager tells one process alone (NOTIFY_SOCKET, WATCHDOG_*,
 // LISTEN_*, …), for programs that go on without us. An OCI runtime that sees NOTIFY_SOCKET would hand it on
 // to its container.

@@ -148,6 +148,16 @@ Result<void> RaiseDescriptorLimit(std::uint64_t wanted) {
   return {};
 }
 
+Result<DescriptorLimit> DescriptorLimitForOthers() {
+  rlimit limit{};
+  if (descriptor_limit_before) {
+    limit = *descriptor_limit_before;
+  } else if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return SyscallFailed(errno, "getrlimit");
+  }
+  return DescriptorLimit{limit.rlim_cur, limit.rlim_max};
+}
+
 std::vector<std::string> EnvironmentForOthers(const char* const* environment) {
   static constexpr std::string_view kForUsAlone[] = {"NOTIFY_SOCKET=", "WATCHDOG_",      "LISTEN_",
                                                      "MAINPID=",       "INVOCATION_ID=", "JOURNAL_STREAM="};

@@ -126,9 +126,12 @@ TEST(Berthd, ContainersHaveTheDescriptorLimitThatItWasStartedWith) {
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   rlimit low = before;
   low.rlim_cur = std::min<rlim_t>(before.rlim_max, 777);
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
-  {
-    const ScopedDaemon daemon(Environment::Get().AnotherDaemon("limits"));
+  for (const std::string handler : {"crun", "runc"}) {
+    SCOPED_TRACE(handler);
+    DaemonConfig config = Environment::Get().AnotherDaemon("limits-" + handler);
+    config.handler = handler;
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+    const ScopedDaemon daemon(config);
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
     const std::string own =
         ReadFile("/proc/" + std::to_string(Environment::Get().daemon().pid()) + "/limits");

@@ -15,6 +15,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "base/files.h"
+#include "base/inherit.h"
 #include "runtime/security/capabilities.h"
 
 namespace berth::runtime::oci {
@@ -95,6 +96,8 @@ HostFacts GatherHostFacts(const cgroupfs::Host& cgroups) {
       apparmor.ok() && absl::StartsWith(*apparmor, "Y") && base::Exists("/sys/kernel/security/apparmor");
   facts.selinux = base::Exists("/sys/fs/selinux/enforce");
   facts.architecture = Architecture();
+  if (const auto limit = base::DescriptorLimitForOthers(); limit.ok())
+    facts.descriptors = Rlimit{"RLIMIT_NOFILE", limit->soft, limit->hard};
   char name[256] = {};
   if (gethostname(name, sizeof name - 1) == 0) facts.node_name = name;
   return facts;

@@ -29,6 +29,16 @@ json Annotations(const SpecInput& input) {
   return annotations;
 }
 
+// Where neither the configuration nor the base says another thing.
+void LimitDescriptors(const SpecInput& input, json& process) {
+  if (!input.host->descriptors) return;
+  for (const json& limit : process.value("rlimits", json::array())) {
+    if (limit.is_object() && limit.value("type", "") == input.host->descriptors->type) return;
+  }
+  const auto& [type, soft, hard] = *input.host->descriptors;
+  process["rlimits"].push_back({{"type", type}, {"soft", soft}, {"hard", hard}});
+}
+
 }  // namespace
 
 absl::StatusOr<security::CapabilitySets> Capabilities(const SpecInput& input) {
@@ -68,6 +78,7 @@ absl::StatusOr<json> BuildSpec(const SpecInput& input) {
     linux["mountLabel"] = security::FileLabel(it->get<std::string>());
   }
   FillFromBase(input.handler->base_spec, spec);
+  LimitDescriptors(input, spec["process"]);
   return spec;
 }
 

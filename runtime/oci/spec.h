@@ -33,6 +33,9 @@ struct HostFacts {
   std::string architecture;                     // "amd64", "arm64"
   std::vector<std::string> cgroup_controllers;  // for what may be limited
   std::string node_name;                        // HOSTNAME of pods that use the host's network
+  // RLIMIT_NOFILE that we were started with. Said, though it is inherited: a Go runtime raises its own soft
+  // limit and (runc before 1.1.13) hands the raised one on.
+  std::optional<Rlimit> descriptors;
 };
 
 // Paths made by the caller before the container is created.

@@ -49,6 +49,13 @@ TEST_F(SpecTest, DefaultsOfTheConfigurationAreWhatNobodyElseSays) {
               testing::IsSupersetOf({"LANG=C", "MORE=default", "PATH=/opt/bin:/bin"}));
   EXPECT_EQ(spec["process"]["rlimits"],
             (json::array({{{"type", "RLIMIT_NOFILE"}, {"soft", 5}, {"hard", 6}}})));
+  // What berthd was started with counts only where nobody says another thing.
+  host_.descriptors = Rlimit{"RLIMIT_NOFILE", 7, 8};
+  EXPECT_EQ(Build()["process"]["rlimits"], spec["process"]["rlimits"]);
+  defaults.rlimits = {{"RLIMIT_CORE", 0, 0}};
+  EXPECT_EQ(Build()["process"]["rlimits"],
+            (json::array({{{"type", "RLIMIT_CORE"}, {"soft", 0}, {"hard", 0}},
+                          {{"type", "RLIMIT_NOFILE"}, {"soft", 7}, {"hard", 8}}})));
   EXPECT_EQ(spec["process"]["user"]["umask"], 027);
   EXPECT_EQ(MountAt(spec, "/etc/localtime")["source"], "/usr/share/zoneinfo/UTC");
   container_.mounts = {Bind("/etc/localtime", "/mine")};

@@ -53,6 +53,9 @@ def attempt(f):
         f(); return 0
     except OSError as e:
         return e.errno
+def make_cgroup():  # on v2 a privileged container's is the host's: nothing may stay
+    path = '/sys/fs/cgroup/memory/x' if os.path.isdir('/sys/fs/cgroup/memory') else '/sys/fs/cgroup/x'
+    os.mkdir(path); os.rmdir(path)
 thread = threading.Thread(target=lambda: None); thread.start(); thread.join()
 out = {
   'unshare_user': in_child(272, 0x10000000), 'unshare_uts': in_child(272, 0x04000000), 'keyctl': call(250, 0, -3, 0),
@@ -66,7 +69,7 @@ out = {
   'mknod_open': attempt(lambda: (os.mknod('/tmp/mem', 0o20666, os.makedev(1, 1)), open('/tmp/mem'))),
   'sysctl': attempt(lambda: open('/proc/sys/kernel/panic', 'w')), 'masked': len(open('/proc/cpuinfo').read()),
   'sysfs': attempt(lambda: open('/sys/kernel/mm/ksm/run', 'w') if os.path.exists('/sys/kernel/mm/ksm/run') else os.mkdir('/sys/x')),
-  'cgroup': attempt(lambda: os.mkdir('/sys/fs/cgroup/memory/x' if os.path.isdir('/sys/fs/cgroup/memory') else '/sys/fs/cgroup/x')),
+  'cgroup': attempt(make_cgroup),
   'root': attempt(lambda: open('/new', 'w')), 'shm': attempt(lambda: open('/dev/shm/x', 'w')),
   'bnd': status('CapBnd'), 'eff': status('CapEff'), 'inh': status('CapInh'), 'amb': status('CapAmb'), 'nnp': status('NoNewPrivs'),
   'seccomp': status('Seccomp'), 'oom': open('/proc/self/oom_score_adj').read().strip(), 'pid': os.getpid(),
