@@ -13,29 +13,44 @@ namespace {
 constexpr auto kIdleLife = std::chrono::seconds(10);
 }  // namespace
 
-Executor::Executor(int max_threads, std::string name) : max_threads_(max_threads), name_(std::move(name)) {
-  const std::lock_guard lock(mutex_);
-  (void)AddThread();  // not even one: then the first Submit tries again
+int Executor::StartDetached(std::function<void()> body) {
+  try {
+    std::thread(std::move(body)).detach();
+    return 0;
+  } catch (const std::system_error& error) {  // EAGAIN: RLIMIT_NPROC, pids.max, threads-max, no memory
+    return error.code().value();
+  }
+}
+
+Executor::Executor(int max_threads, std::string name, int reserved, StartThread start)
+    : max_threads_(max_threads), name_(std::move(name)), reserved_(reserved), start_(std::move(start)) {
+  std::unique_lock lock(mutex_);
+  for (int i = 0; i < reserved_; ++i) {
+    if (const int err = AddThread(); err != 0) {
+      StopHeld(lock);
+      throw std::system_error(err, std::generic_category(), "start a thread of '" + name_ + "'");
+    }
+  }
 }
 
 Executor::~Executor() { Stop(); }
 
 int Executor::AddThread() {
   ++threads_;
-  try {
-    std::thread([this] { Loop(); }).detach();
-    return 0;
-  } catch (const std::system_error& error) {  // EAGAIN: RLIMIT_NPROC, pids.max, threads-max, no memory
-    --threads_;
-    return error.code().value();
-  }
+  const int err = start_([this] { Loop(); });
+  if (err != 0) --threads_;
+  return err;
+}
+
+void Executor::AddIfBehind() {
+  if (static_cast<int>(queue_.size()) > idle_ && threads_ < max_threads_) (void)AddThread();
 }
 
 bool Executor::Submit(std::function<void()> work) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return false;
   queue_.push_back(std::move(work));
-  if (static_cast<int>(queue_.size()) > idle_ && threads_ < max_threads_) (void)AddThread();
+  AddIfBehind();
   wake_.notify_one();
   return true;
 }
@@ -58,6 +73,10 @@ absl::Status Executor::TrySubmit(std::function<void()> work) {
 
 void Executor::Stop() {
   std::unique_lock lock(mutex_);
+  StopHeld(lock);
+}
+
+void Executor::StopHeld(std::unique_lock<std::mutex>& lock) {
   stopping_ = true;
   wake_.notify_all();
   ended_.wait(lock, [this] { return threads_ == 0; });
@@ -72,11 +91,12 @@ void Executor::Loop() {
       ++idle_;
       const bool work = wake_.wait_for(lock, kIdleLife, [this] { return stopping_ || !queue_.empty(); });
       --idle_;
-      if (!work && threads_ > 1) break;
+      if (!work && threads_ > reserved_) break;
       continue;
     }
     auto work = std::move(queue_.front());
     queue_.pop_front();
+    AddIfBehind();  // what was queued while the node gave no thread
     lock.unlock();
     work();
     work = nullptr;  // what it captured goes before the lock is taken

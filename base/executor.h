@@ -15,17 +15,23 @@ namespace berth::base {
 
 // A pool of threads that grows while all are busy, up to a limit, and shrinks when idle: our work blocks (CNI
 // plugins, monitors, graces of StopContainer), so the number that is right depends on what is stuck just now.
-// One thread is there from the beginning and stays: what was taken on is done also when the node is out of
-// threads. Thread safe.
+// What was taken on is begun in its order, also when the node is out of threads: `reserved` threads are there
+// from the beginning and stay. So work may wait for work that the same pool took on before it, never for work
+// that comes later: then no thread would have to be had for the pool to go on. Thread safe.
 class Executor {
  public:
-  explicit Executor(int max_threads, std::string name = "berth-work");
+  // Starts a thread that runs `body`; 0 or an errno. Tests give one that refuses.
+  using StartThread = std::function<int(std::function<void()> body)>;
+
+  // Throws std::system_error, as std::thread does, when it cannot have the threads that stay.
+  explicit Executor(int max_threads, std::string name = "berth-work", int reserved = 1,
+                    StartThread start = StartDetached);
   ~Executor();  // Stop()s
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
   // Runs `work` on a thread of the pool; false (and not run) once stopping. Where the node is out of threads
-  // it waits for one of those that the pool has.
+  // it waits for one of those that the pool has; each that comes free asks the node for another.
   bool Submit(std::function<void()> work);
   // The same for work that somebody waits for: RESOURCE_EXHAUSTED (and not run) when all threads are busy and
   // the kernel gives no further one; UNAVAILABLE once stopping.
@@ -34,11 +40,16 @@ class Executor {
   void Stop();
 
  private:
+  static int StartDetached(std::function<void()> body);
   void Loop();
-  int AddThread();  // with mutex_ held; 0 or an errno
+  void StopHeld(std::unique_lock<std::mutex>& lock);
+  int AddThread();     // with mutex_ held; 0 or an errno
+  void AddIfBehind();  // with mutex_ held: there is more work than idle threads
 
   const int max_threads_;
   const std::string name_;
+  const int reserved_;
+  const StartThread start_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable ended_;

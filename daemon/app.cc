@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "cgroupfs/cgroup.h"
 #include "cri/services.h"
+#include "daemon/grpc_threads.h"
 #include "daemon/host.h"
 #include "daemon/server.h"
 #include "daemon/watchdog.h"
@@ -171,6 +172,7 @@ absl::Status StartStreaming(const Config& config, Parts* parts) {
 }
 
 absl::Status Listen(const Config& config, Parts* parts) {
+  BERTH_RETURN_IF_ERROR(ReserveGrpcThreads());
   parts->workers = std::make_unique<base::Executor>(kMaxWorkers, "berth-call");
   cri::Backend backend;
   backend.runtime = parts->runtime.get();

@@ -2,6 +2,7 @@
 // berthd: reads the configuration, wires, serves.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <system_error>
 
 #include "base/log.h"
 #include "cri/fsck_reply.h"
@@ -52,9 +53,16 @@ int main(int argc, char** argv) {
   }
   daemon::StopSignals stop;
   daemon::RedirectGrpcLog();
-  const absl::Status served = daemon::Serve(config, stop);
-  if (served.ok()) return 0;
-  std::string line(served.message());
+  std::string line;
+  try {
+    const absl::Status served = daemon::Serve(config, stop);
+    if (served.ok()) return 0;
+    line = std::string(served.message());
+  } catch (const std::system_error& error) {
+    // std::thread's way: the threads that serve cannot be had.
+    line = std::string(error.what()) +
+           " (the limit of processes is reached, see pids.max, TasksMax and kernel.threads-max)";
+  }
   berth::base::LogError("berthd cannot start", {{"error", line}});
   return 1;
 }

@@ -81,26 +81,35 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& socket,
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   for (const auto& service : server->services_) builder.RegisterService(service.get());
-  int bound = 0;
-  builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials(), &bound);
-  BERTH_FAULT_POINT("daemon.listen");
+  server->connections_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      grpc::InsecureServerCredentials());
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || bound == 0)
-    return absl::UnavailableError(absl::StrCat("cannot listen at '", socket, "'"));
+  if (server->server_ == nullptr) return absl::UnavailableError("gRPC does not start");
+  BERTH_FAULT_POINT("daemon.listen");
+  BERTH_ASSIGN_OR_RETURN(server->acceptor_, Acceptor::Listen(socket));
   BERTH_FAULT_POINT("daemon.listening");
-  // The umask left it 0700: already nobody's but ours; the x bit means nothing on a socket.
-  if (::chmod(socket.c_str(), 0600) != 0)
-    return base::SyscallError(errno, absl::StrCat("chmod '", socket, "'"));
+  server->acceptor_->Start([connections = server->connections_.get()](base::UniqueFd fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd.Release();
+    connections->HandleNewConnection(&connection);
+  });
   return server;
 }
+
+Server::Server() = default;
 
 Server::~Server() { Stop(); }
 
 void Server::Stop() {
   if (server_ == nullptr) return;
+  const bool listened = acceptor_ != nullptr;
+  acceptor_.reset();
   server_->Shutdown(std::chrono::system_clock::now() + kGrace);
   server_->Wait();
   server_.reset();
+  connections_.reset();
+  if (!listened) return;
   BERTH_FAULT_POINT("daemon.socket_remove");
   ::unlink(socket_.c_str());
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/server.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -76,6 +79,36 @@ TEST_F(ServerTest, LeavesAFileThatIsNoSocket) {
   ASSERT_TRUE(base::WriteFile(socket_, "precious").ok());
   EXPECT_THAT(Start().status().message(), HasSubstr("is no socket"));
   EXPECT_EQ(*base::ReadFile(socket_), "precious");
+}
+
+// gRPC's own listener is dead after this.
+TEST_F(ServerTest, TakesConnectionsAgainAfterTheDescriptorsRanOut) {
+  auto server = Start();
+  ASSERT_TRUE(server.ok()) << server.status();
+  const base::UniqueFd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, socket_.c_str());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{64, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  std::vector<base::UniqueFd> all;
+  do {
+    all.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  } while (all.back().valid());
+  ASSERT_EQ(errno, EMFILE);
+  ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  pollfd readable{client.get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&readable, 1, 300), 0) << "nobody can have taken it";
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(::poll(&readable, 1, 60'000), 1) << "gRPC greets";
+  EXPECT_EQ(readable.revents, POLLIN);
+}
+
+TEST_F(ServerTest, RefusesASocketWhosePathIsTooLong) {
+  socket_ = dir_ + "/" + std::string(120, 'x');
+  EXPECT_THAT(Start().status().message(), HasSubstr("too long for a socket: at most 107 bytes"));
 }
 
 }  // namespace

@@ -9,21 +9,24 @@ namespace berth::runtime {
 namespace {
 // Work blocks in plugins, monitors and graces: the limit is there for a node gone mad, not for a full one.
 constexpr int kMaxThreads = 512;
+// A monitor that does not answer holds one for some seconds: the ends of other pods go by the second.
+constexpr int kReservedForEvents = 2;
 constexpr std::int64_t kUnclaimedLifeNs = 240 * base::kSecondNs;  // design.md, rule 4: four minutes
 }  // namespace
 
 Core::Core(Options given)
     : options(std::move(given)),
+      events(kMaxThreads, "berth-events", kReservedForEvents),
       executor(kMaxThreads),
       operations(executor, timers, kUnclaimedLifeNs),
-      erasures(executor, timers) {
+      erasures(events, timers) {
   erasures.Use(options.store);
 }
 
 Core::~Core() {
-  // Timers first: they hand over to the executor. Then connections: no event begins after this; then the work
-  // that is under way (it may have connected again); then what it worked on.
-  // What only waits (a grace, an end that does not come) is let be: the next berthd is asked again.
+  // Timers first: they hand over to the executors. Then connections: no event begins after this; then the
+  // work that is under way (it may have connected again, and waits for events); then what it worked on. What
+  // only waits (a grace, an end that does not come) is let be: the next berthd is asked again.
   stopping = true;
   operations.Close();
   timers.Stop();
@@ -32,6 +35,7 @@ Core::~Core() {
   }
   for (const auto& pod : Pods()) pod->Disconnect();
   executor.Stop();
+  events.Stop();
   // A pod and its containers hold each other.
   for (const auto& pod : Pods()) {
     pod->Disconnect();

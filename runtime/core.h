@@ -32,6 +32,10 @@ struct Core {
   oci::HostFacts host_facts;
   Table table;
   Timers timers;
+  // What monitors tell, and looks that timers ask for: short, each with a deadline of its own. Work of
+  // `executor` waits for it (a grace for the end of its container), it never for work of an executor.
+  base::Executor events;
+  // Operations, recovery and what is tried again: long. Waits at most for what this executor took on before.
   base::Executor executor;
   Operations operations;
   Erasures erasures;

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/erasures.h"
 
-#include "base/clock.h"
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/status.h"
 
 namespace berth::runtime {
 namespace {
-constexpr std::int64_t kGapNs = 5 * base::kSecondNs;
+constexpr std::int64_t kLongestGapNs = 60 * base::kSecondNs;
+
+void LogLeft(const char* what, const std::string& id, const absl::Status& why) {
+  base::LogError("could not delete the record of what was removed; it is tried again",
+                 {{what, id}, {"error", why}});
+}
 }  // namespace
 
 void Erasures::Pod(const std::string& id) {
   {
     const std::lock_guard lock(mutex_);
-    pods_.insert(id);
+    left_.pods.insert(id);
   }
   (void)Flush();
 }
@@ -21,48 +27,64 @@ void Erasures::Pod(const std::string& id) {
 void Erasures::Container(const std::string& id) {
   {
     const std::lock_guard lock(mutex_);
-    containers_.insert(id);
+    left_.containers.insert(id);
   }
   (void)Flush();
 }
 
 bool Erasures::Flush() {
-  std::set<std::string> pods, containers;
+  Rows rows;
   {
     const std::lock_guard lock(mutex_);
-    pods = pods_;
-    containers = containers_;
+    rows = left_;
   }
-  if (pods.empty() && containers.empty()) return true;
-  // Rows that are gone already are success: two may flush the same.
-  const absl::Status erased = store_->Write([&](store::Transaction& transaction) {
-    for (const auto& id : containers) BERTH_RETURN_IF_ERROR(transaction.DeleteContainer(id));
-    for (const auto& id : pods) {
-      // One that still has containers would hold all others up; it is found and finished at the next start.
-      if (auto deleted = transaction.DeletePod(id); !deleted.ok() && !absl::IsFailedPrecondition(deleted))
-        return deleted;
+  if (rows.empty()) return true;
+  if (Delete(rows).ok()) {
+    Done(rows);
+    return true;
+  }
+  // One of them may be the only one that cannot go. Containers first: a pod's row goes after theirs.
+  bool all = true;
+  const auto each = [&](const char* what, const std::string& id, const Rows& row) {
+    if (const absl::Status deleted = Delete(row); deleted.ok()) {
+      Done(row);
+    } else {
+      all = false;
+      LogLeft(what, id, deleted);
     }
+  };
+  for (const auto& id : rows.containers) each("container", id, {{}, {id}});
+  for (const auto& id : rows.pods) each("pod", id, {{id}, {}});
+  if (!all) RetryLater();
+  return all;
+}
+
+absl::Status Erasures::Delete(const Rows& rows) {
+  // Rows that are gone already are success: two may flush the same.
+  return store_->Write([&](store::Transaction& transaction) {
+    for (const auto& id : rows.containers) BERTH_RETURN_IF_ERROR(transaction.DeleteContainer(id));
+    for (const auto& id : rows.pods) BERTH_RETURN_IF_ERROR(transaction.DeletePod(id));
     return absl::OkStatus();
   });
-  if (!erased.ok()) {
-    base::LogError("could not delete the records of what was removed; it is tried again",
-                   {{"error", erased}});
-    RetryLater();
-    return false;
-  }
+}
+
+void Erasures::Done(const Rows& rows) {
   const std::lock_guard lock(mutex_);
-  for (const auto& id : pods) pods_.erase(id);
-  for (const auto& id : containers) containers_.erase(id);
-  return true;
+  for (const auto& id : rows.pods) left_.pods.erase(id);
+  for (const auto& id : rows.containers) left_.containers.erase(id);
+  gap_ns_ = kFirstGapNs;
 }
 
 void Erasures::RetryLater() {
+  std::int64_t gap_ns = 0;
   {
     const std::lock_guard lock(mutex_);
     if (retry_due_) return;
     retry_due_ = true;
+    gap_ns = gap_ns_;
+    gap_ns_ = std::min(gap_ns_ * 2, kLongestGapNs);
   }
-  timers_.After(kGapNs, [this] {
+  timers_.After(gap_ns, [this] {
     executor_.Submit([this] {
       {
         const std::lock_guard lock(mutex_);

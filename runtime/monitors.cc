@@ -89,7 +89,7 @@ void TakeExit(Core& core, const std::string& container_id) {
   if (container == nullptr || AfterExit(*container)) return;
   if (container->state() == ContainerState::kExited) return;
   core.timers.After(base::kSecondNs, [&core, container_id] {
-    core.executor.Submit([&core, container_id] { TakeExit(core, container_id); });
+    core.events.Submit([&core, container_id] { TakeExit(core, container_id); });
   });
 }
 

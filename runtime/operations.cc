@@ -13,6 +13,16 @@ namespace {
 constexpr std::int64_t kReplyMarginNs = 150 * base::kMillisecondNs;
 
 std::string Seconds(std::int64_t ns) { return absl::StrCat(ns / base::kSecondNs, " s"); }
+
+Operation MakesNothing(std::string what, std::function<absl::Status(Progress&)> work) {
+  Operation operation;
+  operation.what = std::move(what);
+  operation.work = [work = std::move(work)](Progress& progress) -> absl::StatusOr<std::string> {
+    BERTH_RETURN_IF_ERROR(work(progress));
+    return std::string();
+  };
+  return operation;
+}
 }  // namespace
 
 void Progress::Enter(std::string stage) {
@@ -57,25 +67,27 @@ absl::StatusOr<std::string> Operations::Run(const std::string& key, Operation op
 
 absl::Status Operations::Do(const std::string& key, std::string what,
                             std::function<absl::Status(Progress&)> work, const Caller& caller) {
-  Operation operation;
-  operation.what = std::move(what);
-  operation.work = [work = std::move(work)](Progress& progress) -> absl::StatusOr<std::string> {
-    BERTH_RETURN_IF_ERROR(work(progress));
-    return std::string();
-  };
-  return Run(key, std::move(operation), caller).status();
+  return Run(key, MakesNothing(std::move(what), std::move(work)), caller).status();
+}
+
+absl::Status Operations::DoHere(const std::string& key, std::string what,
+                                std::function<absl::Status(Progress&)> work) {
+  std::unique_lock lock(mutex_);
+  auto& slot = table_[key];
+  if (slot != nullptr) return Join(key, std::shared_ptr<Running>(slot), Caller{}, lock).status();
+  const std::shared_ptr<Running> running = slot =
+      std::make_shared<Running>(MakesNothing(std::move(what), std::move(work)));
+  lock.unlock();
+  absl::StatusOr<std::string> result = running->operation.work(running->progress);
+  absl::Status status = result.status();
+  Finish(key, running, std::move(result));
+  return status;
 }
 
 void Operations::Announce(const std::string& key, std::string what,
                           std::function<absl::Status(Progress&)> work) {
-  Operation operation;
-  operation.what = std::move(what);
-  operation.work = [work = std::move(work)](Progress& progress) -> absl::StatusOr<std::string> {
-    BERTH_RETURN_IF_ERROR(work(progress));
-    return std::string();
-  };
   const std::lock_guard lock(mutex_);
-  table_[key] = std::make_shared<Running>(std::move(operation));
+  table_[key] = std::make_shared<Running>(MakesNothing(std::move(what), std::move(work)));
 }
 
 void Operations::Begin(const std::string& key, std::function<void()> done) {

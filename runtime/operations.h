@@ -60,6 +60,9 @@ class Operations {
   // The same for work that makes nothing: a stop, a removal, a start.
   absl::Status Do(const std::string& key, std::string what, std::function<absl::Status(Progress&)> work,
                   const Caller& caller);
+  // The same on this thread, which is one of the executor's already: it never waits for a further one. Waits
+  // for as long as the work takes.
+  absl::Status DoHere(const std::string& key, std::string what, std::function<absl::Status(Progress&)> work);
   // Work that is going to be done: from now on Wait waits for it. Begin hands it over; `done` (may be empty)
   // is called at its end.
   void Announce(const std::string& key, std::string what, std::function<absl::Status(Progress&)> work);

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
 #include <future>
 #include <thread>
+#include <utility>
 
 #include "runtime/activity.h"
 
@@ -161,6 +163,35 @@ TEST(Operations, StartAnewAfterAFailure) {
   good.result.set_value(std::string("id"));
   EXPECT_TRUE(operations.Run("key", good.MakeOperation(), Caller{}).ok());
   EXPECT_EQ(good.begun, 1);
+}
+
+TEST(Operations, DoneHereNeedNoFurtherThread) {
+  std::promise<absl::Status> done;
+  Timers timers;
+  bool first = true;
+  base::Executor executor(8, "few", 1, [&](std::function<void()> body) {
+    if (!std::exchange(first, false)) return EAGAIN;
+    std::thread(std::move(body)).detach();
+    return 0;
+  });
+  Operations operations(executor, timers, kLongLifeNs);
+  const auto nothing = [](Progress&) { return absl::OkStatus(); };
+  ASSERT_TRUE(executor.Submit([&] { done.set_value(operations.DoHere("key", "finishing a pod", nothing)); }));
+  EXPECT_TRUE(done.get_future().get().ok());
+  executor.Stop();
+}
+
+TEST(Operations, DoneHereJoinWhatIsUnderWay) {
+  Controlled work;
+  Fixture fixture;
+  Operations& operations = fixture.operations;
+  Caller caller;
+  caller.cancellation = std::make_shared<base::Cancellation>();
+  caller.cancellation->Cancel();
+  EXPECT_FALSE(operations.Run("key", work.MakeOperation(), caller).ok());
+  work.result.set_value(std::string("id"));
+  EXPECT_TRUE(operations.DoHere("key", "twice", [](Progress&) { return absl::InternalError("ran"); }).ok());
+  EXPECT_EQ(work.begun, 1);
 }
 
 TEST(Activity, NamesWhatIsUnderWayWhenItDoesNotEnd) {

@@ -177,7 +177,7 @@ monitor::ClientEvents Pod::Events(std::uint64_t connection) {
   Core* core = &core_;
   monitor::ClientEvents events;
   events.exited = [core](const std::string& container_id) {
-    core->executor.Submit([core, container_id] { TakeExit(*core, container_id); });
+    core->events.Submit([core, container_id] { TakeExit(*core, container_id); });
   };
   events.exec_exited = [self](const monitor::ExecExit& end) {
     const auto pod = self.lock();
@@ -190,7 +190,7 @@ monitor::ClientEvents Pod::Events(std::uint64_t connection) {
     pod->changed_.notify_all();
   };
   events.holder_exited = [self, core](const std::string& how) {
-    core->executor.Submit([self, how] {
+    core->events.Submit([self, how] {
       if (const auto pod = self.lock(); pod != nullptr) pod->HolderLost(how);
     });
   };
@@ -199,7 +199,7 @@ monitor::ClientEvents Pod::Events(std::uint64_t connection) {
                      {{"container", container_id}, {"bytes", bytes}});
   };
   events.disconnected = [self, core, connection] {
-    core->executor.Submit([self, connection] {
+    core->events.Submit([self, connection] {
       if (const auto pod = self.lock(); pod != nullptr) pod->OnDisconnected(connection);
     });
   };
@@ -266,7 +266,7 @@ void Pod::AskAgain(std::int64_t gap_ns) {
   constexpr std::int64_t kLongestGapNs = 30 * base::kSecondNs;
   const std::weak_ptr<Pod> self = weak_from_this();
   core_.timers.After(gap_ns, [self, core = &core_, next = std::min(gap_ns * 2, kLongestGapNs)] {
-    core->executor.Submit([self, next] {
+    core->events.Submit([self, next] {
       if (const auto pod = self.lock(); pod != nullptr) pod->Reacquire(next);
     });
   });

@@ -153,24 +153,34 @@ absl::Status RemoveNow(Core& core, Pod& pod, Progress& progress) {
   return absl::OkStatus();
 }
 
+// The operation that callers and our own later attempts join.
+struct TakeDown {
+  TakeDown(Core& core, const std::shared_ptr<Pod>& pod, Finish how)
+      : key(absl::StrCat(how == Finish::kRemove ? "remove/" : "stop/", pod->id())),
+        what(absl::StrCat(how == Finish::kRemove ? "removing pod '" : "stopping pod '", pod->id(), "'")),
+        work([&core, pod, how](Progress& progress) {
+          return how == Finish::kRemove ? RemoveNow(core, *pod, progress) : StopNow(core, *pod, progress);
+        }) {}
+  std::string key, what;
+  std::function<absl::Status(Progress&)> work;
+};
+
 }  // namespace
 
 absl::Status StopPod(Core& core, const std::shared_ptr<Pod>& pod, const Caller& caller) {
-  return core.operations.Do(
-      "stop/" + pod->id(), absl::StrCat("stopping pod '", pod->id(), "'"),
-      [&core, pod](Progress& progress) { return StopNow(core, *pod, progress); }, caller);
+  const TakeDown stop(core, pod, Finish::kStop);
+  return core.operations.Do(stop.key, stop.what, stop.work, caller);
 }
 
 absl::Status RemovePod(Core& core, const std::shared_ptr<Pod>& pod, const Caller& caller) {
-  return core.operations.Do(
-      "remove/" + pod->id(), absl::StrCat("removing pod '", pod->id(), "'"),
-      [&core, pod](Progress& progress) { return RemoveNow(core, *pod, progress); }, caller);
+  const TakeDown remove(core, pod, Finish::kRemove);
+  return core.operations.Do(remove.key, remove.what, remove.work, caller);
 }
 
 void FinishPod(Core& core, const std::shared_ptr<Pod>& pod, Finish how, std::int64_t gap_ns) {
   if (core.FindPod(pod->id()) == nullptr) return;
-  const absl::Status finished =
-      how == Finish::kRemove ? RemovePod(core, pod, Caller{}) : StopPod(core, pod, Caller{});
+  const TakeDown take_down(core, pod, how);
+  const absl::Status finished = core.operations.DoHere(take_down.key, take_down.what, take_down.work);
   if (finished.ok() || core.stopping) return;
   base::LogWarning("could not take a pod down; it is tried again", {{"pod", pod->id()}, {"error", finished}});
   FinishPodLater(core, pod, how, gap_ns);

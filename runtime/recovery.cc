@@ -264,7 +264,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
 void FollowStart(Core& core, const std::shared_ptr<Container>& container) {
   if (container->record().stage != ContainerStage::kStarting) return;
   core.timers.After(base::kSecondNs, [&core, container] {
-    core.executor.Submit([&core, container] {
+    core.events.Submit([&core, container] {
       if (core.FindContainer(container->id()) == nullptr || container->ReadEnd()) return;
       // Connected only: a new monitor would know nothing of a start that the old one was asked for.
       const auto monitor = container->pod()->ConnectedMonitor();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/status.h"
 #include "runtime/managers.h"
 
 namespace berth::runtime {
