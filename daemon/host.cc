@@ -11,6 +11,7 @@
 #include <climits>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/inherit.h"
@@ -21,6 +22,7 @@ namespace berth::daemon {
 namespace {
 
 constexpr std::uint64_t kDescriptors = 65536;
+constexpr std::int64_t kLockPatienceNs = 2 * base::kSecondNs;
 constexpr char kLibexec[] = "/usr/libexec/berth";
 
 }  // namespace
@@ -62,12 +64,19 @@ absl::StatusOr<base::UniqueFd> LockDirectory(const std::string& dir) {
   BERTH_FAULT_POINT("daemon.lock");
   BERTH_ASSIGN_OR_RETURN(auto file, base::ToStatusOr(base::OpenAt(AT_FDCWD, path, O_RDWR | O_CREAT,
                                                                   base::Resolve::kAnywhere, 0600)));
-  if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
-  if (errno == EWOULDBLOCK) {
+  // A child that a killed berthd had between fork and exec holds it for a moment longer.
+  const base::Deadline deadline = base::Deadline::After(kLockPatienceNs);
+  while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      return base::SyscallError(errno, absl::StrCat("lock '", path, "'"));
+    if (!deadline.Passed()) {
+      ::usleep(20'000);
+      continue;
+    }
     return absl::FailedPreconditionError(
         absl::StrCat("another berthd runs with '", dir, "' (it holds '", path, "')"));
   }
-  return base::SyscallError(errno, absl::StrCat("lock '", path, "'"));
+  return file;
 }
 
 absl::StatusOr<std::string> FindProgram(const std::string& name) {

@@ -19,7 +19,7 @@ void PrepareProcess();
 absl::Status OwnDirectory(const std::string& path);
 
 // Holds <dir>/berthd.lock for as long as the descriptor lives; FAILED_PRECONDITION when another berthd holds
-// it.
+// it for longer than a killed one's last child does (two seconds).
 absl::StatusOr<base::UniqueFd> LockDirectory(const std::string& dir);
 
 // A program of the package: beside this very executable, else in /usr/libexec/berth. NOT_FOUND names both

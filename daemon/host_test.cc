@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <thread>
 
 #include "base/files.h"
 
@@ -69,6 +70,17 @@ TEST_F(HostTest, OnlyOneHoldsADirectory) {
     EXPECT_THAT(LockDirectory(dir_).status().message(), HasSubstr("another berthd"));
   }
   EXPECT_TRUE(LockDirectory(dir_).ok()) << "free again when its holder is gone";
+}
+
+TEST_F(HostTest, WaitsForAHolderThatIsAboutToGo) {
+  auto first = LockDirectory(dir_);
+  ASSERT_TRUE(first.ok());
+  std::thread goes([&] {
+    ::usleep(200'000);
+    first->Reset();
+  });
+  EXPECT_TRUE(LockDirectory(dir_).ok());
+  goes.join();
 }
 
 TEST_F(HostTest, AMissingProgramIsNamedWithThePlacesLookedAt) {

@@ -111,7 +111,8 @@ TEST_F(Limits, WithoutThreadsItSaysSoAndGoesOnWhenThereAreSome) {
   std::vector<std::thread> threads;
   std::mutex mutex;
   std::vector<std::string> refused;
-  for (int i = 0; i < 12; ++i) {
+  const int more_than_it_has = cgroup.Current() + 8;
+  for (int i = 0; i < more_than_it_has; ++i) {
     threads.emplace_back([&] {
       auto exec = WithContainer<cri::ExecSyncRequest>(running.id());
       for (const char* word : {"sleep", "2"}) exec.add_cmd(word);
