@@ -219,10 +219,15 @@ TEST_P(MonitorTest, CutsLongLinesAndReopensBetweenRecords) {
   EXPECT_EQ(log[1], "stdout P " + std::string(16384, 'x'));
   EXPECT_EQ(log[2], "stdout P " + std::string(16384, 'x'));
   EXPECT_EQ(log[3], "stdout F " + std::string(40000 - 32768, 'x'));
+  const auto size = [&] {
+    struct stat facts {};
+    return ::stat(pod.LogPath("a").c_str(), &facts) == 0 ? facts.st_size : -1;
+  };
+  off_t before = size();
   std::ofstream(pod.dir() + "/rootfs/go") << "go";
   int rotated = 0;
-  for (; rotated < 5; ++rotated) {
-    ::usleep(30'000);
+  for (; rotated < 5; ++rotated, before = 0) {
+    ASSERT_TRUE(Eventually([&] { return size() > before; })) << "lines in each file";
     ASSERT_EQ(::rename(pod.LogPath("a").c_str(), (pod.LogPath("a") + "." + std::to_string(rotated)).c_str()),
               0);
     ASSERT_TRUE(pod.client().ReopenLog("a", Soon()).ok());
@@ -242,7 +247,7 @@ TEST_P(MonitorTest, CutsLongLinesAndReopensBetweenRecords) {
     ASSERT_EQ(std::stol(line.substr(at + 8)), expected) << "a gap in the log";
     ++expected;
   }
-  EXPECT_GT(expected, 100);
+  EXPECT_GE(expected, 5);
   EXPECT_THAT(last, ::testing::EndsWith(" stdout F end"));
 }
 
