@@ -44,7 +44,7 @@ bool Put(const char* path, const char* text) {
 int Fail(Plan* plan, const char* stage) {
   plan->err = errno;
   plan->stage = stage;
-  ::_exit(127);
+  return 127;  // and not _exit(): before that ASan would look at a stack that is not the thread's
 }
 
 // Needs the host's rights.
@@ -98,7 +98,7 @@ int Between(void* argument) {
   plan->pid =
       ::clone(Child, static_cast<char*>(plan->second_stack) + kStack, kCloneFlags | CLONE_PARENT, plan);
   if (plan->pid < 0) return Fail(plan, "clone with a new PID namespace");
-  ::_exit(0);
+  return 0;
 }
 
 class Stack {

@@ -18,7 +18,7 @@ constexpr std::size_t kMaxErrorText = 16 * 1024;
 
 base::Result<std::unique_ptr<RuntimeCall>> RuntimeCall::Start(
     Loop& loop, Reaper& reaper, const Options& options, std::function<void(const RuntimeOutcome&)> done) {
-  auto call = std::unique_ptr<RuntimeCall>(new RuntimeCall(loop, reaper));
+  auto call = std::unique_ptr<RuntimeCall>(new RuntimeCall(loop));
   base::SpawnOptions spawn;
   spawn.argv = {options.program->path, "--root", options.program->root};
   spawn.argv.insert(spawn.argv.end(), options.program->args.begin(), options.program->args.end());

@@ -46,11 +46,10 @@ class RuntimeCall {
   void Kill();
 
  private:
-  RuntimeCall(Loop& loop, Reaper& reaper) : loop_(loop), reaper_(reaper) {}
+  explicit RuntimeCall(Loop& loop) : loop_(loop) {}
   void ReadErrors();
 
   Loop& loop_;
-  Reaper& reaper_;
   base::Child child_;
   base::UniqueFd errors_;
   std::string error_text_;

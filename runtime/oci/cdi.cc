@@ -63,8 +63,9 @@ absl::Status AddDevice(const CdiDeviceNode& node, json& spec) {
   if (node.mode) device["fileMode"] = *node.mode & 07777;
   json& devices = spec["linux"]["devices"];
   if (devices.is_null()) devices = json::array();
+  const auto path = device.value("path", "");
   for (auto it = devices.begin(); it != devices.end();)
-    it = it->value("path", "") == device["path"] ? devices.erase(it) : it + 1;
+    it = it->value("path", "") == path ? devices.erase(it) : it + 1;
   devices.push_back(std::move(device));
   if (type != "p") {
     spec["linux"]["resources"]["devices"].push_back({{"allow", true},
