@@ -71,6 +71,7 @@ endfunction()
 # fuzz.NAME that runs it from the committed seeds for BERTH_FUZZ_SECONDS. What it finds on the way is kept in
 # the build directory, and a case that fails is written there. Nothing without BERTH_FUZZERS.
 set(BERTH_FUZZ_SECONDS 5 CACHE STRING "How long ctest runs each fuzzer")
+set(BERTH_FUZZ_SEED 1 CACHE STRING "Where its randomness begins; 0: elsewhere each time")
 function(berth_fuzzer name)
   if(NOT BERTH_FUZZERS)
     return()
@@ -82,7 +83,7 @@ function(berth_fuzzer name)
   add_dependencies(fuzzers ${name}_fuzzer)
   set(found ${CMAKE_BINARY_DIR}/fuzz/${name})
   file(MAKE_DIRECTORY ${found})
-  add_test(NAME fuzz.${name} COMMAND ${name}_fuzzer -max_total_time=${BERTH_FUZZ_SECONDS} -timeout=20
+  add_test(NAME fuzz.${name} COMMAND ${name}_fuzzer -max_total_time=${BERTH_FUZZ_SECONDS} -seed=${BERTH_FUZZ_SEED} -timeout=20
            -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=${found}-failed- ${found}
            ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_SEEDS})
   set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 600)

@@ -170,12 +170,17 @@ absl::StatusOr<std::optional<json>> Rule(const json& rule, const SeccompContext&
   return std::optional<json>(std::move(out));
 }
 
+absl::Status KnownArchitecture(const std::string& name) {
+  if (name.rfind("SCMP_ARCH_", 0) != 0) return Bad(absl::StrCat("unknown architecture '", name, "'"));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<std::string>> Architectures(const json& profile, const SeccompContext& context) {
   const std::vector<std::string> native = SeccompArchitectures(context.architecture);
   if (const json* list = Member(profile, "architectures"); list != nullptr && !list->empty()) {
     BERTH_ASSIGN_OR_RETURN(auto named, Strings(*list, "architectures"));
     for (const std::string& name : named) {
-      if (name.rfind("SCMP_ARCH_", 0) != 0) return Bad(absl::StrCat("unknown architecture '", name, "'"));
+      BERTH_RETURN_IF_ERROR(KnownArchitecture(name));
     }
     return named;
   }
@@ -190,6 +195,7 @@ absl::StatusOr<std::vector<std::string>> Architectures(const json& profile, cons
     std::vector<std::string> found = {native[0]};
     if (const json* more = Member(entry, "subArchitectures")) {
       BERTH_ASSIGN_OR_RETURN(const auto subs, Strings(*more, "subArchitectures"));
+      for (const auto& name : subs) BERTH_RETURN_IF_ERROR(KnownArchitecture(name));
       found.insert(found.end(), subs.begin(), subs.end());
     }
     return found;

@@ -162,6 +162,8 @@ TEST(SeccompLocalhostTest, WhatCannotBeHonouredIsRefusedNotWidened) {
       {R"({"defaultAction":"SCMP_ACT_LOG","sycalls":[]})", "unknown field 'sycalls'"},
       {R"({"defaultAction":"SCMP_ACT_LOG","defaultErrnoRet":-1})", "'defaultErrnoRet'"},
       {R"({"defaultAction":"SCMP_ACT_LOG","architectures":["x86"]})", "unknown architecture 'x86'"},
+      {R"({"defaultAction":"SCMP_ACT_LOG","archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["x86"]}]})",
+       "unknown architecture 'x86'"},
       {R"({"defaultAction":"SCMP_ACT_LOG","archMap":[{"architecture":"SCMP_ARCH_ARM"}]})",
        "no entry for amd64"},
       {R"({"defaultAction":"SCMP_ACT_LOG","flags":["SECCOMP_FILTER_FLAG_NEW_LISTENER"]})", "not supported"},
