@@ -143,7 +143,9 @@ TEST(Berthd, ContainersHaveTheDescriptorLimitThatItWasStartedWith) {
       }
     }
     // runc before 1.1.13 limits an exec while that one's Go may still be raising its own soft limit.
-    if (handler != "runc") EXPECT_EQ(container.Sh("ulimit -Sn"), "777");
+    if (handler != "runc") {
+      EXPECT_EQ(container.Sh("ulimit -Sn"), "777");
+    }
     EXPECT_EQ(container.Sh("sed -n 's/^Max open files *\\([0-9]*\\) .*/\\1/p' /proc/1/limits"), "777");
   }
 }
