@@ -132,7 +132,7 @@ void FillPod(const runtime::Runtime& runtime, const runtime::Explanation& explan
   out->set_network_namespace(pod.network_namespace);
   FillLimits(pod.cgroup, explanation.pod_limits, out->mutable_limits());
   std::vector<std::shared_ptr<const runtime::ContainerStatus>> members;
-  for (const auto& container : runtime.snapshot()->containers) {
+  for (const auto snapshot = runtime.snapshot(); const auto& container : snapshot->containers) {
     if (container->pod_id == pod.id) members.push_back(container);
   }
   std::sort(members.begin(), members.end(),

@@ -12,7 +12,7 @@ namespace berth::cri {
 
 inline auto PodsMatching(const runtime::Runtime& runtime, const ::runtime::v1::PodSandboxFilter& filter) {
   std::vector<std::shared_ptr<const runtime::PodStatus>> found;
-  for (const auto& pod : runtime.snapshot()->pods) {
+  for (const auto snapshot = runtime.snapshot(); const auto& pod : snapshot->pods) {
     if (Matches(filter, *pod)) found.push_back(pod);
   }
   return found;
@@ -21,7 +21,7 @@ inline auto PodsMatching(const runtime::Runtime& runtime, const ::runtime::v1::P
 inline auto ContainersMatching(const runtime::Runtime& runtime,
                                const ::runtime::v1::ContainerFilter& filter) {
   std::vector<std::shared_ptr<const runtime::ContainerStatus>> found;
-  for (const auto& container : runtime.snapshot()->containers) {
+  for (const auto snapshot = runtime.snapshot(); const auto& container : snapshot->containers) {
     if (Matches(filter, *container)) found.push_back(container);
   }
   return found;

@@ -166,7 +166,7 @@ class ImagesImpl : public Images {
       lock.unlock();
       layers_.Collect([&] {
         std::set<std::string> used = rootfs_.Held();
-        for (const auto& [id, image] : index_.snapshot()->by_id)
+        for (const auto images = index_.snapshot(); const auto& [id, image] : images->by_id)
           used.insert(image->diff_ids.begin(), image->diff_ids.end());
         return used;
       });

@@ -261,7 +261,7 @@ absl::Status Index::Remove(const std::string& id) {
 void Index::CollectBlobs() {
   const std::lock_guard writer(writer_);
   std::set<std::string> used;
-  for (const auto& [id, image] : snapshot()->by_id) {
+  for (const auto images = snapshot(); const auto& [id, image] : images->by_id) {
     used.insert(HexOf(id));
     for (const auto& manifest : image->manifests) used.insert(HexOf(manifest));
   }
@@ -278,7 +278,7 @@ void Index::CollectBlobs() {
 
 std::uint64_t Index::BlobBytes() const {
   std::uint64_t sum = 0;
-  for (const auto& [id, image] : snapshot()->by_id)
+  for (const auto images = snapshot(); const auto& [id, image] : images->by_id)
     sum += (image->config_json.size() + 4095) / 4096 * 4096 + 4096 * (image->manifests.size() + 1);
   return sum;
 }

@@ -168,7 +168,7 @@ class RuntimeImpl final : public Runtime {
   std::vector<ContainerStatsView> AllStats(
       const std::function<bool(const ContainerStatus&)>& wanted) const override {
     std::vector<ContainerStatsView> all;
-    for (const auto& container : snapshot()->containers) {
+    for (const auto now = snapshot(); const auto& container : now->containers) {
       if (container->state != ContainerState::kRunning || !wanted(*container)) continue;
       if (auto view = ReadStats(core_.options, container); view.ok()) all.push_back(std::move(*view));
     }

@@ -91,6 +91,7 @@ class Runtime {
   static absl::StatusOr<std::unique_ptr<Runtime>> Open(Options options);
   virtual ~Runtime() = default;
 
+  // To be held while it is read: `for (… : snapshot()->pods)` lets go of it before the loop (until C++23).
   virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
   // By id or unambiguous prefix. NOT_FOUND, or INVALID_ARGUMENT naming the candidates when ambiguous.
   virtual absl::StatusOr<std::shared_ptr<const PodStatus>> FindPod(const std::string& id) const = 0;
