@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -181,18 +182,27 @@ class Session {
   absl::Status failure_;
 };
 
+// Never taken down: the thread that reads the input may come back to it at any time. Remembered, so that the
+// leak checker sees that it is meant.
+template <typename T>
+T& KeepForEver(T* object) {
+  static auto& kept = *new std::vector<const void*>;
+  kept.push_back(object);
+  return *object;
+}
+
 absl::Status WriteAll(int fd, std::string_view bytes) { return base::ToStatus(base::WriteAll(fd, bytes)); }
 
 }  // namespace
 
 absl::StatusOr<int> RunRemote(const std::string& url, const RemoteStreams& streams) {
-  // Never taken down: the thread that reads the input may come back to them at any time.
-  auto& io = *new asio::io_context(1);
+  auto& io = KeepForEver(new asio::io_context(1));
   auto web = OpenWebSocket(io, url);
   if (!web.ok()) return web.status();
   std::optional<RawTerminal> raw;
   if (streams.tty) raw.emplace();
-  auto& session = *new Session(io, *web->release(), *new RemoteStreams(streams));
+  auto& session =
+      KeepForEver(new Session(io, KeepForEver(web->release()), KeepForEver(new RemoteStreams(streams))));
   return session.Run();
 }
 
