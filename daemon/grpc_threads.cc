@@ -10,6 +10,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <thread>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -81,9 +82,8 @@ absl::Status ReserveGrpcThreads() {
   // A thread has its name a moment after it was made.
   absl::StatusOr<unsigned> there = 0U;
   const base::Deadline deadline = base::Deadline::After(5 * base::kSecondNs);
-  do {
-    there = CountThreads();
-  } while (there.ok() && *there < wanted && !deadline.Passed());
+  while ((there = CountThreads()).ok() && *there < wanted && !deadline.Passed())
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // nobody tells of a thread's beginning
   if (there.ok() && *there >= wanted) {
     pile->gate.OpenAndWaitForAll();
     return absl::OkStatus();

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
+#include <system_error>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -29,13 +30,17 @@ absl::StatusOr<base::UniqueFd> PodSocket(const PodStatus& pod, int family) {
   // A socket belongs to the namespace in which it was made, whoever uses it later. So a thread of its own
   // goes there for this one call and ends there: nothing else can ever run in the wrong namespace, and no
   // thread keeps a namespace alive.
-  std::thread([&] {
-    if (::setns(place->get(), CLONE_NEWNET) != 0) {
-      made = base::SyscallError(errno, absl::StrCat("enter '", pod.network_namespace, "'"));
-    } else {
-      made = MakeSocket(family);
-    }
-  }).join();
+  try {
+    std::thread([&] {
+      if (::setns(place->get(), CLONE_NEWNET) != 0) {
+        made = base::SyscallError(errno, absl::StrCat("enter '", pod.network_namespace, "'"));
+      } else {
+        made = MakeSocket(family);
+      }
+    }).join();
+  } catch (const std::system_error& error) {  // EAGAIN: pids.max, threads-max, no memory
+    return absl::ResourceExhaustedError(absl::StrCat("the node gives no further thread: ", error.what()));
+  }
   return made;
 }
 
