@@ -87,7 +87,12 @@ Result<void> RemoveEntry(int parent, const std::string& name, dev_t device, cons
     return {};
   }
   if (info.st_dev != device) return Failed(EXDEV, "remove (another file system is mounted there)", shown);
-  UniqueFd dir(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  // A bind mount of the same file system has its device, too: the kernel is asked not to enter any.
+  open_how how{};
+  how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  how.resolve = parent == AT_FDCWD ? 0 : RESOLVE_NO_XDEV;
+  UniqueFd dir(static_cast<int>(::syscall(SYS_openat2, parent, name.c_str(), &how, sizeof how)));
+  if (!dir && errno == EXDEV) return Failed(errno, "remove (something is mounted there)", shown);
   if (!dir) return errno == ENOENT ? Result<void>() : Result<void>(Failed(errno, "open", shown));
   UniqueFd listing(::openat(dir.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!listing) return Failed(errno, "open", shown);

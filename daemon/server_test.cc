@@ -84,7 +84,8 @@ TEST_F(ServerTest, LeavesAFileThatIsNoSocket) {
 // gRPC's own listener is dead after this.
 TEST_F(ServerTest, TakesConnectionsAgainAfterTheDescriptorsRanOut) {
 #ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "UBSan looks at memory through a pipe: without descriptors it finds fault with every object";
+  GTEST_SKIP()
+      << "UBSan looks at memory through a pipe: without descriptors it finds fault with every object";
 #endif
   auto server = Start();
   ASSERT_TRUE(server.ok()) << server.status();

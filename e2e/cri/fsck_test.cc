@@ -122,8 +122,7 @@ TEST_F(FsckTest, VolumesOfImagesAndMappedVolumesAreTheirContainers) {
 TEST_F(FsckTest, AVolumeLeftMountedForAContainerThatIsGoneIsFoundAndFreed) {
   const Pod pod;
   const Container running = Container::Run(pod, Server());
-  const std::string left =
-      daemon().state() + "/pods/" + pod.id() + "/containers/" + kNobodys + "/mapped/0";
+  const std::string left = daemon().state() + "/pods/" + pod.id() + "/containers/" + kNobodys + "/mapped/0";
   MakeDirs(left);
   ASSERT_EQ(::mount("fsck", left.c_str(), "tmpfs", 0, "size=64k"), 0);
   EXPECT_THAT(Fsck().findings, Contains(HasSubstr("mount " + left)));

@@ -40,7 +40,8 @@ class Limits : public testing::Test {
 
 TEST_F(Limits, WithoutDescriptorsItSaysSoAndGoesOnWhenThereAreSome) {
 #ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "UBSan looks at memory through a pipe: without descriptors it finds fault with every object";
+  GTEST_SKIP()
+      << "UBSan looks at memory through a pipe: without descriptors it finds fault with every object";
 #endif
   const Pod pod;
   const Container running = Container::Run(pod, Server());
