@@ -67,6 +67,48 @@ TEST(ChannelReader, Base64IsDecodedWhereverItIsCut) {
   EXPECT_FALSE(channels.Feed("xaGVs").ok());
 }
 
+// What is told of one base64 message that arrives in pieces of `size` bytes, and whether it was taken.
+std::string ToldInPieces(std::string_view message, std::size_t size) {
+  Channels channels({true, false});
+  for (std::size_t at = 0; at < message.size(); at += size) {
+    const bool last = at + size >= message.size();
+    if (const auto fed = channels.Feed(message.substr(at, size), last); !fed.ok())
+      return channels.text[0] + " " + std::string(fed.message());
+  }
+  return channels.text[0];
+}
+
+TEST(ChannelReader, Base64IsStrictAndTheSameHoweverItIsCut) {
+  const std::string refused = " a message of a base64 protocol is not base64";
+  for (const auto& [message, told] : std::map<std::string, std::string>{
+           {"0aGVs", "hel"},
+           {"0aGVsbG8=", "hello"},
+           {"0aGVsbA==", "hell"},
+           {"0aGVsbG8", "hel" + refused},         // no padding
+           {"0aGVsbA=", "hel" + refused},         // too little of it
+           {"0aGVsbG8=aGVs", "hello" + refused},  // padding within
+           {"0aA==aGVs", "h" + refused},
+           {"0aGVsbG8==", "hello" + refused},
+           {"0====", refused},
+           {"0a===", refused},
+           {"0aGVsbG9=", "hel" + refused},  // bits that say nothing and are not zero
+           {"0aGVs bG8=", "hel" + refused},
+           {"0aGVs\nbG8=", "hel" + refused},
+           {"0aGVsbG8.", "hel" + refused},
+           {"0aGVs-_-_", "hel" + refused},  // another alphabet
+           {std::string("0aGVs\0\0\0\0", 9), "hel" + refused},
+           {"0aGVs\xff\xff\xff\xff", "hel" + refused},
+       }) {
+    for (std::size_t size = 1; size <= message.size(); ++size)
+      EXPECT_EQ(ToldInPieces(message, size), told) << "'" << message << "' in pieces of " << size;
+  }
+  // A message's padding ends it and not the channel.
+  Channels channels({true, false});
+  EXPECT_TRUE(channels.Feed("0aGVsbG8=").ok());
+  EXPECT_TRUE(channels.Feed("0aGVs").ok());
+  EXPECT_EQ(channels.text[0], "hellohel");
+}
+
 TEST(ChannelMessage, IsWhatTheReaderReads) {
   for (const bool base64 : {false, true}) {
     const ChannelProtocol protocol{base64, false};

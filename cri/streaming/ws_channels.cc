@@ -9,6 +9,24 @@ namespace {
 
 constexpr int kCloseChannel = 255;
 constexpr std::size_t kGroup = 4;  // base64 characters that make three bytes
+constexpr char kPadding = '=';
+
+// Abseil forgives spaces, dots for padding, none of it, and bits that say nothing; what it writes is
+// canonical.
+bool Decode(std::string_view text, std::string* bytes) {
+  return absl::Base64Unescape({text.data(), text.size()}, bytes) &&
+         std::string_view(absl::Base64Escape(*bytes)) == text;
+}
+
+std::string DecodeWhatIsGood(std::string_view text) {
+  std::string good;
+  std::string group;
+  for (; Decode(text.substr(0, kGroup), &group) && !group.empty(); text.remove_prefix(kGroup)) {
+    good += group;
+    if (text[kGroup - 1] == kPadding) break;
+  }
+  return good;
+}
 
 }  // namespace
 
@@ -37,22 +55,26 @@ absl::Status ChannelReader::Feed(std::string_view part, bool last) {
   if (last) {
     channel_ = -1;
     held_.clear();
+    padded_ = false;
   }
   return absl::OkStatus();
 }
 
+// Whatever the cut, what is told before a mistake are the whole groups before it.
 absl::Status ChannelReader::OnText(std::string_view part, bool last) {
-  std::string text = held_ + std::string(part);
-  held_.clear();
-  if (!last) {
-    const std::size_t whole = text.size() / kGroup * kGroup;
-    held_ = text.substr(whole);
-    text.resize(whole);
-  }
+  bool good = part.empty() || !padded_;
   std::string bytes;
-  if (!absl::Base64Unescape(text, &bytes))
-    return absl::InvalidArgumentError("a message of a base64 protocol is not base64");
+  if (good) {
+    held_ += part;
+    const std::string_view text = std::string_view(held_).substr(0, held_.size() / kGroup * kGroup);
+    good = Decode(text, &bytes);
+    if (!good) bytes = DecodeWhatIsGood(text);
+    padded_ = padded_ || (!text.empty() && text.back() == kPadding);
+    held_.erase(0, text.size());
+  }
   if (!bytes.empty()) events_.data(static_cast<unsigned>(channel_), bytes);
+  if (!good || (last && !held_.empty()))
+    return absl::InvalidArgumentError("a message of a base64 protocol is not base64");
   return absl::OkStatus();
 }
 

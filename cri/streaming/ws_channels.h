@@ -26,6 +26,7 @@ class ChannelReader {
   };
   ChannelReader(ChannelProtocol protocol, Events events) : protocol_(protocol), events_(std::move(events)) {}
   // A part of a message as it arrives, so that no message is held whole; `last`: the message ends with it.
+  // What is told does not depend on where a message is cut, a malformed one's beginning included.
   absl::Status Feed(std::string_view part, bool last);
 
  private:
@@ -33,8 +34,9 @@ class ChannelReader {
 
   const ChannelProtocol protocol_;
   const Events events_;
-  int channel_ = -1;  // of the message that is arriving; -1 before its first byte
-  std::string held_;  // base64: up to three characters that are no whole group yet; v5: the close message
+  int channel_ = -1;     // of the message that is arriving; -1 before its first byte
+  std::string held_;     // base64: up to three characters that are no whole group yet; v5: the close message
+  bool padded_ = false;  // base64: the message may only end now
 };
 
 // A message for `channel`: its first bytes and the rest, which is `data` itself where that goes as it is.

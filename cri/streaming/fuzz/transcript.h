@@ -35,13 +35,13 @@ class Transcript {
   std::uint32_t stream_ = 0;
 };
 
-// `run(bytes, cut)` feeds the bytes in two pieces.
+// `run(bytes, cut)` feeds the bytes in two pieces; a cut at 0 may also mean pieces of one byte.
 template <typename Run>
 void SameHoweverItIsCut(std::string_view bytes, Run run) {
   const std::string whole = run(bytes, bytes.size());
   const std::size_t cut =
       bytes.empty() ? 0 : (bytes.size() * 7 + static_cast<unsigned char>(bytes[0])) % bytes.size();
-  if (run(bytes, cut) != whole) std::abort();
+  if (run(bytes, cut) != whole || run(bytes, 0) != whole) std::abort();
 }
 
 }  // namespace berth::cri::streaming
