@@ -2,7 +2,6 @@
 #include "monitor/attach.h"
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,20 +11,12 @@
 namespace berth::monitor {
 namespace {
 
-constexpr std::int64_t kPatience = 500 * base::kMillisecondNs;
-constexpr std::int64_t kTick = 5 * base::kMillisecondNs;
-// After the container's end nothing waits for the clients but this.
+// After the container's end.
 constexpr std::int64_t kFinishPatience = 30 * base::kSecondNs;
 constexpr int kPipeBytes = 1 << 20;  // the most that is given without CAP_SYS_RESOURCE
-constexpr std::size_t kMaxHeld = 256 * 1024;
 constexpr std::size_t kReadBytes = 64 * 1024;
 
 void MakeNonBlocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
-
-int Unread(int fd) {
-  int bytes = 0;
-  return ::ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
-}
 
 // What was written; -1: nobody reads it any more.
 ssize_t WriteSome(int fd, std::string_view bytes) {
@@ -54,10 +45,11 @@ void Attachments::Add(std::string id, Pipes pipes) {
   attacher.in = std::move(pipes.in);
   attacher.out.fd = std::move(pipes.out);
   attacher.err.fd = std::move(pipes.err);
-  for (Out* out : {&attacher.out, &attacher.err}) {
-    if (!out->fd) continue;
-    (void)::fcntl(out->fd.get(), F_SETPIPE_SZ, kPipeBytes);  // else it has what it has
-    WatchOutput(attacher.id, *out);
+  for (Stream* stream : {&stdout_, &stderr_}) {
+    Out& out = attacher.*stream->out;
+    if (!out.fd) continue;
+    (void)::fcntl(out.fd.get(), F_SETPIPE_SZ, kPipeBytes);  // else it has what it has
+    Watch(attacher.id, *stream, out);
   }
   if (!attacher.in) return;
   if (stdin_ < 0) {
@@ -67,25 +59,18 @@ void Attachments::Add(std::string id, Pipes pipes) {
   }
 }
 
-// A pipe that nobody reads any more tells so.
-void Attachments::WatchOutput(const std::string& id, Out& out) {
-  (void)loop_.Watch(out.fd.get(), 0, [this, self = weak_from_this(), id, fd = out.fd.get()](std::uint32_t) {
-    const auto alive = self.lock();
-    if (alive == nullptr) return;
-    Attacher* attacher = Find(id);
-    if (attacher == nullptr) return;
-    for (Out* each : {&attacher->out, &attacher->err}) {
-      if (each->fd.get() == fd) Close(*each);
-    }
-    DropClosed();
-  });
+// A pipe that nobody reads any more tells so unasked.
+void Attachments::Watch(const std::string& id, Stream& stream, Out& out) {
+  (void)loop_.Watch(out.fd.get(), out.behind ? std::uint32_t{EPOLLOUT} : 0,
+                    [this, self = weak_from_this(), id, &stream](std::uint32_t events) {
+                      if (const auto alive = self.lock()) OnRoom(id, stream, events);
+                    });
 }
 
 void Attachments::Close(Out& out) {
   if (!out.fd) return;
   loop_.Unwatch(out.fd.get());
-  out.fd.Reset();
-  out.held = std::string();
+  out = Out();
 }
 
 void Attachments::CloseInput(Attacher& attacher) {
@@ -135,7 +120,7 @@ void Attachments::ReadInput(const std::string& id) {
   CloseInput(*attacher);
   const bool last = attacher->in_is_last;
   DropClosed();
-  if (last && hooks_.end_stdin) hooks_.end_stdin();
+  if (last && end_stdin_) end_stdin_();
 }
 
 // False: the container's input takes no more just now, or nobody reads it.
@@ -171,105 +156,98 @@ void Attachments::WaitForStdin() {
                        .ok();
 }
 
-// True when the pipe took what was held and has room for more.
-bool Attachments::Flush(Out& out) {
-  if (out.held.empty()) return true;
-  const ssize_t put = WriteSome(out.fd.get(), out.held);
-  if (put < 0) {
-    Close(out);
-    return true;
-  }
-  out.held.erase(0, static_cast<std::size_t>(put));
-  return out.held.empty();
-}
-
-bool Attachments::Put(Out& out, std::string_view bytes) {
-  if (!out.fd) return true;
-  if (out.behind) {
-    if (Unread(out.fd.get()) > 0) {
-      out.left_out += bytes.size();
-      return true;
-    }
-    out.behind = false;
-    out.held = "\r\n[berth: " + std::to_string(out.left_out) +
-               " bytes are missing here: this client reads too slowly]\r\n";
-    out.left_out = 0;
-  }
-  if (!Flush(out)) {
-    const std::size_t room = kMaxHeld - std::min(out.held.size(), kMaxHeld);
-    out.held += bytes.substr(0, room);
-    out.left_out += bytes.size() - std::min(bytes.size(), room);
-    return false;
-  }
-  if (!out.fd) return true;
-  const ssize_t put = WriteSome(out.fd.get(), bytes);
-  if (put < 0) {
-    Close(out);
-    return true;
-  }
-  out.held = bytes.substr(static_cast<std::size_t>(put));
-  return out.held.empty();
-}
-
-bool Attachments::Take(const std::string& stream, std::string_view bytes) {
-  bool all = true;
-  for (Attacher& attacher : attachers_)
-    all = Put(stream == "stdout" ? attacher.out : attacher.err, bytes) && all;
-  if (attachers_.empty()) return true;
-  DropClosed();
-  if (!all && tick_ == 0) {
-    waiting_since_ = base::MonotonicNs();
-    LookAgain();
-  }
-  return tick_ == 0;
-}
-
-void Attachments::LookAgain() {
-  tick_ = loop_.After(kTick, [self = shared_from_this()] {
-    self->tick_ = 0;
-    self->OnTick();
-  });
-}
-
-void Attachments::OnTick() {
-  const std::int64_t waited = base::MonotonicNs() - waiting_since_;
-  const bool give_up = waited > (finished_ ? kFinishPatience : kPatience);
-  bool all = true;
+void Attachments::Take(const std::string& stream_name, std::string_view bytes) {
+  Stream& stream = stream_name == "stdout" ? stdout_ : stderr_;
   for (Attacher& attacher : attachers_) {
-    for (Out* out : {&attacher.out, &attacher.err}) {
-      if (!out->fd || out->behind || out->held.empty()) continue;
-      if (Flush(*out) && Unread(out->fd.get()) <= kPipeBytes / 2) continue;
-      if (!give_up) {
-        all = false;
-        continue;
-      }
-      out->left_out += out->held.size();
-      out->held = std::string();
-      out->behind = true;
+    Out& out = attacher.*stream.out;
+    if (!out.fd || out.behind) continue;
+    const ssize_t put = WriteSome(out.fd.get(), bytes);
+    if (put < 0) {
+      Close(out);
+    } else if (static_cast<std::size_t>(put) < bytes.size()) {
+      out.at = stream.ring.end() + static_cast<std::uint64_t>(put);
+      out.behind = true;
+      Watch(attacher.id, stream, out);
     }
   }
-  if (!all) return LookAgain();
+  if (AnyBehind(stream)) {
+    stream.ring.Append(bytes);
+  } else {
+    stream.ring.Pass(bytes.size());
+  }
   DropClosed();
-  if (finished_) {
-    for (Attacher& attacher : attachers_) {
-      Close(attacher.out);
-      Close(attacher.err);
+}
+
+// Until its pipe is full or it has all there is.
+void Attachments::Write(const Stream& stream, Out& out) {
+  for (;;) {
+    if (out.note.empty() && out.at < stream.ring.begin()) {
+      // Half a ring: or the next turn of the loop would find it out of the ring again, and so on.
+      const std::uint64_t go_on_at = stream.ring.end() - OutputRing::kBytes / 2;
+      out.note = "\r\n[berth: " + std::to_string(go_on_at - out.at) +
+                 " bytes are missing here: this client reads too slowly]\r\n";
+      out.at = go_on_at;
     }
-    attachers_.clear();
-  } else if (hooks_.resume) {
-    hooks_.resume();
+    const bool is_note = !out.note.empty();
+    const std::string_view bytes = is_note ? std::string_view(out.note) : stream.ring.From(out.at);
+    if (bytes.empty()) {
+      out.behind = false;
+      return;
+    }
+    const ssize_t put = WriteSome(out.fd.get(), bytes);
+    if (put < 0) return Close(out);
+    if (put == 0) return;
+    if (is_note) {
+      out.note.erase(0, static_cast<std::size_t>(put));
+    } else {
+      out.at += static_cast<std::uint64_t>(put);
+    }
   }
+}
+
+void Attachments::OnRoom(const std::string& id, Stream& stream, std::uint32_t events) {
+  Attacher* attacher = Find(id);
+  if (attacher == nullptr) return;
+  Out& out = attacher->*stream.out;
+  if ((events & EPOLLERR) != 0) {
+    Close(out);
+  } else if (out.behind) {
+    Write(stream, out);
+    if (out.fd && !out.behind) finished_ ? Close(out) : Watch(id, stream, out);
+  }
+  Settle(stream);
+}
+
+bool Attachments::AnyBehind(const Stream& stream) const {
+  return std::any_of(attachers_.begin(), attachers_.end(),
+                     [&](const Attacher& attacher) { return (attacher.*stream.out).behind; });
+}
+
+void Attachments::Settle(Stream& stream) {
+  if (!AnyBehind(stream)) stream.ring.Pass(0);
+  DropClosed();
+  if (finished_ && attachers_.empty()) loop_.Cancel(std::exchange(give_up_, 0));
 }
 
 void Attachments::Finish() {
+  if (std::exchange(finished_, true)) return;
   const auto self = shared_from_this();
-  hooks_ = {};
-  finished_ = true;
+  end_stdin_ = nullptr;
   SetStdin(-1);
-  waiting_since_ = base::MonotonicNs();
-  loop_.Cancel(tick_);
-  tick_ = 0;
-  OnTick();
+  for (Attacher& attacher : attachers_) {
+    for (Out* out : {&attacher.out, &attacher.err}) {
+      if (!out->behind) Close(*out);
+    }
+  }
+  DropClosed();
+  if (attachers_.empty()) return;
+  give_up_ = loop_.After(kFinishPatience, [self] {
+    for (Attacher& attacher : self->attachers_) {
+      self->Close(attacher.out);
+      self->Close(attacher.err);
+    }
+    self->attachers_.clear();
+  });
 }
 
 }  // namespace berth::monitor

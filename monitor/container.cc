@@ -33,12 +33,10 @@ Container::Container(Context& context, StartRequest request)
       request_(std::move(request)),
       program_{request_.runtime, request_.runtime_root, request_.runtime_args, request_.hide_mount},
       log_([this](std::uint64_t total) { LogDropped(total); }),
-      attachments_(std::make_shared<Attachments>(
-          context.loop, Attachments::Hooks{[this] { streams_.Resume(); }, [this] { EndStdin(); }})),
-      streams_(context.loop, log_,
-               [this](const std::string& stream, std::string_view bytes) {
-                 return attachments_->Take(stream, bytes);
-               }),
+      attachments_(std::make_shared<Attachments>(context.loop, [this] { EndStdin(); })),
+      streams_(
+          context.loop, log_,
+          [this](const std::string& stream, std::string_view bytes) { attachments_->Take(stream, bytes); }),
       oom_(context.loop, context.cgroups, request_.cgroup, request_.pod_cgroup) {}
 
 Container::~Container() {

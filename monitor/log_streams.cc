@@ -28,17 +28,8 @@ base::Result<void> LogStreams::Add(base::UniqueFd fd, const std::string& stream)
 base::Result<void> LogStreams::Watch(Source& source) {
   return loop_.Watch(source.fd.get(), EPOLLIN, [this, &source](std::uint32_t) {
     (void)ReadOnce(source);
-    if (source.ended) return loop_.Unwatch(source.fd.get());
-    if (!paused_) return;
-    for (const auto& [number, each] : sources_) loop_.Unwatch(number);
+    if (source.ended) loop_.Unwatch(source.fd.get());
   });
-}
-
-void LogStreams::Resume() {
-  if (!std::exchange(paused_, false)) return;
-  for (const auto& [number, source] : sources_) {
-    if (!source->ended) (void)Watch(*source);
-  }
 }
 
 bool LogStreams::ReadOnce(Source& source) {
@@ -56,7 +47,7 @@ bool LogStreams::ReadOnce(Source& source) {
   records.clear();
   source.splitter.Feed(std::string_view(buffer, static_cast<std::size_t>(got)), base::RealtimeNs(), records);
   writer_.Write(records, static_cast<std::uint64_t>(got));
-  if (!tap_(source.stream, std::string_view(buffer, static_cast<std::size_t>(got)))) paused_ = true;
+  tap_(source.stream, std::string_view(buffer, static_cast<std::size_t>(got)));
   if (records.capacity() > 2 * kReadBytes) records = std::string();
   return true;
 }

@@ -19,13 +19,12 @@ namespace berth::monitor {
 
 class LogStreams {
  public:
-  // What was read for the log, for others who want it. False: read no more until Resume().
-  using Tap = std::function<bool(const std::string& stream, std::string_view bytes)>;
+  // What was read for the log, once it is there, for others who want it. Must not wait.
+  using Tap = std::function<void(const std::string& stream, std::string_view bytes)>;
   LogStreams(Loop& loop, LogWriter& writer, Tap tap) : loop_(loop), writer_(writer), tap_(std::move(tap)) {}
   ~LogStreams();
   // Starts reading `fd`, made non-blocking, as `stream` ("stdout", "stderr").
   base::Result<void> Add(base::UniqueFd fd, const std::string& stream);
-  void Resume();
   // Everybody who could write is dead: reads what is left, until the end or until nothing is there (somebody
   // outside may hold the other end), writes the last line without its newline, and closes.
   void DrainAndClose();
@@ -45,7 +44,6 @@ class LogStreams {
   Loop& loop_;
   LogWriter& writer_;
   const Tap tap_;
-  bool paused_ = false;
   std::map<int, std::unique_ptr<Source>> sources_;
 };
 

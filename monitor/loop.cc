@@ -89,6 +89,7 @@ void Loop::Run() {
     RunTimers();
     RunPosted();
   }
+  stopping_ = false;
 }
 
 }  // namespace berth::monitor

@@ -30,7 +30,7 @@ class Loop {
   void Cancel(TimerId id);
   // Runs soon, from the loop and not from within the caller.
   void Post(Work work) { posted_.push_back(std::move(work)); }
-  void Run();
+  void Run();  // until Stop(); and once more, if wanted
   void Stop() { stopping_ = true; }
 
  private:

@@ -166,10 +166,17 @@ func TestAttachLeavesASlowClientBehind(t *testing.T) {
 		if !until(func() bool { return strings.Contains(c.log(t), "written") }) {
 			t.Error("the log waits for the slow client")
 		}
+		// Nothing more is written, and it has read nothing so far.
+		late := &screen{}
+		go func() { _, _ = io.Copy(late, blocked) }()
+		late.shows(t, "\nwritten\n")
+		if !strings.Contains(late.String(), "bytes are missing here") {
+			t.Errorf("%d bytes came without a note of the others", len(late.String()))
+		}
 		keys.leave()
 		leave()
-		blocked.Close()
 		<-ended
+		blocked.Close()
 		target.settles(t, before, 16<<10)
 	})
 }
