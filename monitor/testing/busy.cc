@@ -4,9 +4,11 @@
 //   exit N | kill SIG | print TEXT | err TEXT | line N (N bytes and a newline) | sleep MS | eat MIB |
 //   eat-child MIB | share MIB (a CLONE_VM child eats when /eat exists) name COMM | trap SIG CODE | ignore SIG
 //   | fork-sleep | daemon-sleep | flood MS | flood-until FILE | wait-child | cat | hostname | path FILE
-//   (waits until it exists)
+//   (waits until it exists) | drain FILE (makes it when all that was written to standard output has been
+//   read)
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -125,6 +127,11 @@ int main(int argc, char** argv) {
       char name[256] = {};
       ::gethostname(name, sizeof name - 1);
       Write(std::string(name) + "\n");
+    }
+    if (verb == "drain") {
+      const std::string file = next(i);
+      for (int unread = 1; unread != 0; SleepMs(5)) ::ioctl(1, FIONREAD, &unread);
+      ::close(::open(file.c_str(), O_WRONLY | O_CREAT, 0644));
     }
     if (verb == "path") {
       const std::string file = next(i);
