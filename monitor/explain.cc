@@ -26,7 +26,7 @@ std::string ScopeWords(const OomEvidence& oom) {
   const std::string limit = oom.limit_bytes ? " of " + HumanBytes(*oom.limit_bytes) : "";
   if (oom.scope == "container") return "at the container limit" + limit;
   if (oom.scope == "pod") return "at the pod limit" + limit;
-  return "at a limit unknown";
+  return "at a limit that the kernel did not name";
 }
 
 std::string VictimWords(const OomEvidence& oom) {

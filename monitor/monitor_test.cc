@@ -232,7 +232,7 @@ TEST(Explain, ReadsLikeTheAgreedSentence) {
   EXPECT_THAT(record.message, HasSubstr("the node's memory"));
   record.oom.scope = "unknown";
   Explain(record);
-  EXPECT_THAT(record.message, HasSubstr("at a limit unknown"));
+  EXPECT_THAT(record.message, HasSubstr("at a limit that the kernel did not name"));
 }
 
 TEST(Explain, TellsTheStopsWeDid) {
