@@ -70,8 +70,8 @@ TEST_P(OomTest, TheFirstProcessKilledAtOnce) {
     pod.Run(id, {"name", "hungry", "eat", "100"}, Limit(20 * kMiB));
     const ExitRecord record = pod.Wait(id);
     ExpectOomKilled(record, "kernel log");
-    const std::string limit =
-        record.oom.scope == "unknown" ? "a limit that the kernel did not name" : "the container limit of 20\\.0 MiB";
+    const std::string limit = record.oom.scope == "unknown" ? "a limit that the kernel did not name"
+                                                            : "the container limit of 20\\.0 MiB";
     EXPECT_THAT(
         record.message,
         ContainsRegex("^out of memory: killed hungry \\(host pid [0-9]+, rss [12][0-9]\\.[0-9] MiB\\) at " +
