@@ -2,6 +2,8 @@
 """A registry on loopback with the images that critest names, made of this host's programs."""
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -107,13 +109,14 @@ def images(cache):
     yield STAGING + "test-image-tag", ["test", "all"], distinct("test-image-tag")
 
 
-def start_registry(work):
+def start(prepared, work, seconds=60):
+    """The registry over `prepared`/registry, which may be read-only; its log lies in `work`."""
     with open(work + "/registry.yml", "w", encoding="utf-8") as out:
-        out.write("version: 0.1\nlog: {level: warn}\nstorage:\n  filesystem: {rootdirectory: " + work +
+        out.write("version: 0.1\nlog: {level: warn}\nstorage:\n  filesystem: {rootdirectory: " + prepared +
                   "/registry}\nhttp: {addr: '" + ADDRESS + "'}\n")
     log = open(work + "/registry.log", "wb")
     registry = subprocess.Popen(["docker-registry", "serve", work + "/registry.yml"], stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + seconds
     while subprocess.run(["curl", "-sf", f"http://{ADDRESS}/v2/"], capture_output=True, check=False).returncode != 0:
         if registry.poll() is not None or time.monotonic() > deadline:
             raise SystemExit("docker-registry did not start: see " + work + "/registry.log")
@@ -121,18 +124,23 @@ def start_registry(work):
     return registry
 
 
-def serve(work, cache):
-    """Starts the registry and fills it. The process, and the digests of what critest names by digest."""
-    os.makedirs(cache, exist_ok=True)
+def stop(process):
+    if process is not None and process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def fill(prepared, cache):
+    """Pushes the images to the registry, which runs, and writes the mirrors' configuration. The digests of what
+    critest names by digest."""
     for host in HOSTS:
-        os.makedirs(f"{work}/certs.d/{host}", exist_ok=True)
-        with open(f"{work}/certs.d/{host}/hosts.toml", "w", encoding="utf-8") as out:
+        os.makedirs(f"{prepared}/certs.d/{host}", exist_ok=True)
+        with open(f"{prepared}/certs.d/{host}/hosts.toml", "w", encoding="utf-8") as out:
             out.write(f'server = "http://{ADDRESS}"\n[host."http://{ADDRESS}"]\n  capabilities = ["pull", "resolve"]\n')
-    registry = start_registry(work)
     skopeo = ["skopeo", "--insecure-policy"]
     digests = {}
     for repository, tags, image in images(cache):
-        file = work + "/image.oci.tar"
+        file = prepared + "/image.oci.tar"
         archive.write_oci(file, [(image, None)], "image:latest")
         for tag in tags:
             subprocess.run([*skopeo, "copy", "-q", "--dest-tls-verify=false", "oci-archive:" + file,
@@ -142,7 +150,30 @@ def serve(work, cache):
             found = subprocess.run([*skopeo, "inspect", "--tls-verify=false", f"docker://{ADDRESS}/{repository}"],
                                    check=True, capture_output=True, text=True).stdout
             digests["gcr.io/" + repository] = json.loads(found)["Digest"].removeprefix("sha256:")
-    return registry, digests
+    return digests
+
+
+def private_copy(critest, target, digests):
+    """critest with the digest of our image in place of the one that cannot be had."""
+    program = open(critest, "rb").read()
+    for name, digest in digests.items():
+        found = re.search(re.escape(name.encode()) + rb"@sha256:([0-9a-f]{64})", program)
+        if found:
+            program = program[:found.start(1)] + digest.encode() + program[found.end(1):]
+    with open(target, "wb") as out:
+        out.write(program)
+    os.chmod(target, 0o755)
+
+
+def prepare(prepared, work, cache, critest):
+    """What a run needs and can be carried elsewhere: the registry's files, the mirrors' configuration, critest's copy."""
+    os.makedirs(prepared, exist_ok=True)
+    os.makedirs(cache, exist_ok=True)
+    registry = start(prepared, work)
+    try:
+        private_copy(critest, prepared + "/critest", fill(prepared, cache))
+    finally:
+        stop(registry)
 
 
 def remove_cgroups(path):
