@@ -105,11 +105,14 @@ absl::StatusOr<runtime::SecurityProfile> ProfileFrom(const char* what, const v1:
     return absl::InvalidArgumentError(
         absl::StrCat(what, " profile type ", static_cast<int>(in.profile_type()), " is unknown"));
   }
-  if (in.profile_type() == v1::SecurityProfile::Localhost && in.localhost_ref().empty()) {
+  if (in.profile_type() == v1::SecurityProfile::Localhost &&
+      absl::StripPrefix(in.localhost_ref(), "localhost/").empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(what, " profile is Localhost, but localhost_ref is empty"));
   }
-  return runtime::SecurityProfile{static_cast<runtime::ProfileType>(in.profile_type()), in.localhost_ref()};
+  // Some clients keep the prefix of the old field, which neither a path nor a profile's name begins with.
+  return runtime::SecurityProfile{static_cast<runtime::ProfileType>(in.profile_type()),
+                                  std::string(absl::StripPrefix(in.localhost_ref(), "localhost/"))};
 }
 
 absl::StatusOr<std::optional<runtime::SecurityProfile>> OldProfileFrom(const char* what,

@@ -103,6 +103,18 @@ TEST(ContainerConfigFromCri, CarriesTheSecurityContext) {
   EXPECT_EQ(out->namespaces->target_id, "other");
 }
 
+// critest writes the new field with the prefix of the old one.
+TEST(ContainerConfigFromCri, TheOldPrefixOfALocalhostProfileIsNotPartOfItsName) {
+  auto in = Minimal();
+  Security(in)->mutable_apparmor()->set_profile_type(v1::SecurityProfile::Localhost);
+  Security(in)->mutable_apparmor()->set_localhost_ref("localhost/mine");
+  const auto out = ContainerConfigFrom(in);
+  ASSERT_TRUE(out.ok()) << out.status();
+  EXPECT_EQ(out->apparmor->localhost_ref, "mine");
+  Security(in)->mutable_apparmor()->set_localhost_ref("localhost/");
+  EXPECT_THAT(Refusal(in), HasSubstr("apparmor profile is Localhost, but localhost_ref is empty"));
+}
+
 TEST(ContainerConfigFromCri, WhatIsNotAskedForStaysAbsent) {
   const auto out = ContainerConfigFrom(Minimal());
   ASSERT_TRUE(out.ok());

@@ -209,6 +209,34 @@ TEST(Security, AppArmorIsTheKernelsOrANoOpAndANamedProfileNeverNone) {
   EXPECT_THAT(std::string(refused.message()), testing::AnyOf(HasSubstr("not-loaded"), HasSubstr("AppArmor")));
 }
 
+TEST(Security, ANamedAppArmorProfileIsEnforcedAndTheOldFieldIsOnlyAskedWithoutTheNewOne) {
+  if (TryReadFile("/sys/module/apparmor/parameters/enabled").value_or("N")[0] != 'Y')
+    GTEST_SKIP() << "this kernel has no AppArmor (the test machine has)";
+  const std::string file = Environment::Get().dir() + "/apparmor-profile";
+  WriteFile(file, "profile berth-test-no-write flags=(attach_disconnected) {\n  file,\n  deny /** w,\n}\n");
+  MustRun({"/sbin/apparmor_parser", "--replace", "--skip-cache", file});
+  const Pod pod;
+  const auto verdict = [&](const std::string& old_field, const std::string& new_field) {
+    cri::ContainerConfig config = Shell("cat /proc/self/attr/current; touch /tmp/x && echo written; true");
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    Security(&config)->set_apparmor_profile(old_field);
+#pragma GCC diagnostic pop
+    if (!new_field.empty()) {
+      Security(&config)->mutable_apparmor()->set_profile_type(cri::SecurityProfile::Localhost);
+      Security(&config)->mutable_apparmor()->set_localhost_ref(new_field);
+    }
+    return OutputOf(pod, config);
+  };
+  const auto enforced =
+      testing::AllOf(HasSubstr("berth-test-no-write (enforce)"), testing::Not(HasSubstr("written")));
+  EXPECT_THAT(verdict("localhost/berth-test-no-write", ""), enforced);
+  EXPECT_THAT(verdict("", "berth-test-no-write"), enforced);
+  EXPECT_THAT(verdict("localhost/not-loaded", "localhost/berth-test-no-write"), enforced);
+  EXPECT_THAT(verdict("unconfined", ""), testing::AllOf(HasSubstr("unconfined"), HasSubstr("written")));
+  MustRun({"/sbin/apparmor_parser", "--remove", file});
+}
+
 TEST(Security, SelinuxLabelsAreTheKernelsOrANoOp) {
   if (Exists("/sys/fs/selinux/enforce")) GTEST_SKIP() << "this kernel has SELinux, and the image no policy";
   const Pod pod;
