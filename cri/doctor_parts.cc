@@ -62,6 +62,13 @@ std::vector<Check> CheckHandlers(const runtime::oci::Handlers& handlers) {
                         "' hidden, which it would refuse");
       }
       checks.push_back({name, CheckStatus::kOk, std::move(found), ""});
+      if (!handler.features.seccomp) {
+        checks.push_back(
+            {name + ".seccomp", CheckStatus::kWarning,
+             absl::StrCat("'", handler.path, "' applies no seccomp filters, so containers that ask for a ",
+                          "profile are refused: ", handler.features.no_seccomp),
+             "install a build with seccomp (crun --version then says +SECCOMP)"});
+      }
     } else {
       checks.push_back({name, CheckStatus::kWarning,
                         absl::StrCat("'", handler.path, "' does not work here: ", handler.why_not),

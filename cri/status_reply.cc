@@ -66,6 +66,7 @@ json HandlersInfo(const runtime::oci::Handlers& handlers) {
                 {"usable", handler.usable},
                 {"default", &handler == handlers.Default()}};
     if (!handler.usable) one["whyNot"] = handler.why_not;
+    if (!handler.features.no_seccomp.empty()) one["noSeccomp"] = handler.features.no_seccomp;
     if (!handler.features.no_user_namespaces.empty())
       one["noUserNamespaces"] = handler.features.no_user_namespaces;
     if (!handler.hide_mount.empty()) one["hiddenMount"] = handler.hide_mount;

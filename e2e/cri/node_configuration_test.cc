@@ -133,6 +133,44 @@ TEST_F(NodeConfiguration, ABaseSpecFillsAndAProfileReplacesTheDefault) {
             "base\n99\n1\nblocked");
 }
 
+// An OCI runtime built without libseccomp must not run unconfined what asked for a filter.
+TEST_F(NodeConfiguration, AHandlerWithoutSeccompRefusesContainersThatAskForAProfile) {
+  const std::string runtime =
+      Configured::Prepare("noseccomp", "runtime",
+                          "#!/bin/sh\nfor word; do\n"
+                          "  [ \"$last\" = --bundle ] && sed -i 's/\"seccomp\":/\"x\":/' $word/config.json\n"
+                          "  last=$word\ndone\nexec /usr/sbin/runc \"$@\"\n",
+                          0755);
+  const Configured daemon("noseccomp", "[handlers.old]\npath = \"" + runtime + "\"\n");
+  cri::StatusRequest verbose;
+  verbose.set_verbose(true);
+  const cri::StatusResponse status = Must(Cri().Status(verbose));
+  EXPECT_THAT(status.info().at("handlers"),
+              HasSubstr("\"noSeccomp\":\"its container ran without the filter"));
+  EXPECT_THAT(status.info().at("degradations"), HasSubstr("handler.old.seccomp"));
+
+  cri::RunPodSandboxRequest run;
+  *run.mutable_config() = PodConfig();
+  run.set_runtime_handler("old");
+  const std::string pod = Must(Cri().RunPodSandbox(run)).pod_sandbox_id();
+  const auto create = [&](cri::SecurityProfile::ProfileType type) {
+    cri::CreateContainerRequest request;
+    request.set_pod_sandbox_id(pod);
+    *request.mutable_config() = Server();
+    *request.mutable_sandbox_config() = run.config();
+    Security(request.mutable_config())->mutable_seccomp()->set_profile_type(type);
+    return Cri().CreateContainer(request);
+  };
+  const auto refused = create(cri::SecurityProfile::RuntimeDefault);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("runtime handler 'old' applies none on this node"));
+  EXPECT_TRUE(create(cri::SecurityProfile::Unconfined).ok());
+  cri::RemovePodSandboxRequest remove;
+  remove.set_pod_sandbox_id(pod);
+  Must(Cri().RemovePodSandbox(remove));
+}
+
 TEST_F(NodeConfiguration, PrivilegedMayGoWithoutTheHostsDevices) {
   const Configured daemon("nodevices",
                           ForHandlers("privileged_without_host_devices = true\nroot = \"%/oci\""));

@@ -26,6 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   host.architecture = "amd64";
   oci::Handler handler;
   handler.spec_version = "1.0.2";
+  handler.features.seccomp = true;
   PodConfig pod;
   oci::SpecInput input;
   input.pod = &pod;

@@ -31,7 +31,8 @@ std::string FileIdentity(const std::string& path) {
                       st.st_mtim.tv_nsec, ":", st.st_ctim.tv_sec, ".", st.st_ctim.tv_nsec);
 }
 
-// Successes of this boot only. A failure is tried again at the next start: it may have been the moment's.
+// Successes of this boot only. A failure is tried again at the next start: it may have been the moment's. So
+// is a runtime without seccomp filters.
 class Cache {
  public:
   Cache(const ProbeOptions& options)
@@ -60,6 +61,7 @@ class Cache {
       e.at("spec_version").get_to(handler.spec_version);
       e.at("hide_mount").get_to(handler.hide_mount);
       e.at("args").get_to(handler.args);
+      handler.features.seccomp = true;  // nothing else is kept
       e.at("recursive_read_only_mounts").get_to(handler.features.recursive_read_only_mounts);
       e.at("user_namespaces").get_to(handler.features.user_namespaces);
       e.at("no_user_namespaces").get_to(handler.features.no_user_namespaces);
@@ -138,8 +140,12 @@ absl::StatusOr<std::shared_ptr<const Handlers>> Handlers::Probe(const ProbeOptio
     std::optional<Handler> handler = cache.Find(config);
     if (!handler) {
       handler = ProbeHandler(config, options, base::Deadline::After(kProbeNs));
-      if (handler->usable) {
+      if (handler->usable && handler->features.seccomp) {
         cache.Put(config, *handler);
+      } else if (handler->usable) {
+        base::LogWarning(
+            "degraded: OCI runtime without seccomp filters: containers that ask for a profile are refused",
+            {{"handler", config.name}, {"path", config.path}, {"why", handler->features.no_seccomp}});
       } else {
         base::LogWarning("OCI runtime does not work",
                          {{"handler", config.name}, {"path", config.path}, {"why", handler->why_not}});
@@ -153,10 +159,13 @@ absl::StatusOr<std::shared_ptr<const Handlers>> Handlers::Probe(const ProbeOptio
     handlers->handlers_.push_back(std::move(*handler));
   }
   cache.Save();
-  for (const std::string& name : options.default_order) {
-    for (std::size_t i = 0; i < handlers->handlers_.size() && handlers->default_index_ < 0; ++i) {
-      const Handler& handler = handlers->handlers_[i];
-      if (handler.name == name && handler.usable) handlers->default_index_ = static_cast<int>(i);
+  for (const bool must_filter : {true, false}) {
+    for (const std::string& name : options.default_order) {
+      for (std::size_t i = 0; i < handlers->handlers_.size() && handlers->default_index_ < 0; ++i) {
+        const Handler& handler = handlers->handlers_[i];
+        if (handler.name == name && handler.usable && (handler.features.seccomp || !must_filter))
+          handlers->default_index_ = static_cast<int>(i);
+      }
     }
   }
   return handlers;

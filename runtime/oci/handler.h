@@ -16,6 +16,8 @@
 namespace berth::runtime::oci {
 
 struct HandlerFeatures {
+  bool seccomp = false;    // a container was seen running under the filter of its specification
+  std::string no_seccomp;  // why not, for people
   bool recursive_read_only_mounts = false;
   bool user_namespaces = false;
   std::string no_user_namespaces;  // why not, for people
@@ -56,7 +58,8 @@ class Handlers {
   static absl::StatusOr<std::shared_ptr<const Handlers>> Probe(const ProbeOptions& options);
   // "" → the default. nullptr when the name is unknown. An unusable one is returned: look at `usable`.
   const Handler* Find(const std::string& name) const;
-  // The first usable of the default order; nullptr when none works.
+  // The first usable of the default order, one that applies seccomp filters before one that does not; nullptr
+  // when none works.
   const Handler* Default() const;
   const std::vector<Handler>& all() const { return handlers_; }
 

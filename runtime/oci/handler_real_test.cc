@@ -78,6 +78,7 @@ TEST_F(HandlerTest, TheInstalledRuntimesWorkAndLeaveNothingBehind) {
     EXPECT_TRUE(handler.usable) << handler.name << ": " << handler.why_not;
     EXPECT_THAT(handler.version, HasSubstr(handler.name));
     EXPECT_FALSE(handler.spec_version.empty());
+    EXPECT_EQ(handler.features.seccomp, KernelHasSeccomp()) << handler.features.no_seccomp;
     RecordProperty(handler.name + "_rro", handler.features.recursive_read_only_mounts);
     RecordProperty(handler.name + "_userns", handler.features.user_namespaces);
     printf("%s: %s hide='%s' rro=%d userns=%d\n", handler.name.c_str(), handler.version.c_str(),
@@ -123,6 +124,45 @@ TEST_F(HandlerTest, OneThatDoesNotWorkSaysWhyAndTheNextIsTheDefault) {
   EXPECT_EQ(handlers->Default()->name, options_.handlers.back().name);
 }
 
+// As an OCI runtime built without libseccomp: crun ignores the filter, runc refuses a container that has one.
+TEST_F(HandlerTest, ARuntimeThatDropsOrRefusesFiltersWorksButDoesNotPassForOneThatHasThem) {
+  if (!KernelHasSeccomp()) GTEST_SKIP() << "this kernel has no seccomp filters";
+  const auto real = options_.handlers;
+  const auto wrapper = [&](const HandlerConfig& of, const std::string& name, const std::string& then) {
+    return At(name,
+              Script(name,
+                     "for word; do [ \"$last\" = --bundle ] && config=$word/config.json; last=$word; done\n"
+                     "if [ -n \"$config\" ]; then " +
+                         then + "; fi\nexec " + of.path + " \"$@\"\n"));
+  };
+  for (const HandlerConfig& config : real) {
+    options_.handlers = {
+        wrapper(config, config.name + "-drops", "sed -i 's/\"seccomp\":/\"x\":/' $config"),
+        wrapper(config, config.name + "-refuses",
+                "grep -q '\"seccomp\":' $config && { echo seccomp not supported >&2; exit 1; }"),
+        config};
+    options_.default_order = {config.name + "-drops", config.name + "-refuses"};
+    for (int start = 0; start < 2; ++start) {  // the second has a cache
+      const auto handlers = Probe();
+      const Handler* drops = handlers->Find(config.name + "-drops");
+      EXPECT_TRUE(drops->usable) << drops->why_not;
+      EXPECT_FALSE(drops->features.seccomp);
+      EXPECT_THAT(drops->features.no_seccomp, HasSubstr("ran without the filter"));
+      const Handler* refuses = handlers->Find(config.name + "-refuses");
+      EXPECT_TRUE(refuses->usable) << refuses->why_not;
+      EXPECT_FALSE(refuses->features.seccomp);
+      EXPECT_THAT(refuses->features.no_seccomp, HasSubstr("create: seccomp not supported"));
+      EXPECT_EQ(handlers->Default(), drops) << "better than none";
+      const Handler* whole = handlers->Find(config.name);
+      EXPECT_TRUE(whole->features.seccomp) << whole->features.no_seccomp;
+      EXPECT_EQ(drops->features.user_namespaces, whole->features.user_namespaces);
+      EXPECT_EQ(refuses->features.recursive_read_only_mounts, whole->features.recursive_read_only_mounts);
+    }
+    options_.default_order.push_back(config.name);
+    EXPECT_EQ(Probe()->Default()->name, config.name) << "one with filters is preferred";
+  }
+}
+
 TEST_F(HandlerTest, AProgramThatFailsInTheContainerIsSeen) {
   options_.probe_program = Script("seven", "exit 7\n");  // no shell in the empty root: exec fails
   const auto handlers = Probe();
@@ -147,6 +187,7 @@ TEST_F(HandlerTest, ResultsAreKeptForThisBootAndThisBinary) {
   const auto again = Handlers::Probe(options);
   ASSERT_TRUE(again.ok());
   EXPECT_EQ((*again)->Find(name)->version, first->Find(name)->version);
+  EXPECT_EQ((*again)->Find(name)->features.seccomp, KernelHasSeccomp());
   EXPECT_EQ((*again)->Find(name)->features.user_namespaces, first->Find(name)->features.user_namespaces);
   // ...and a changed binary is.
   const std::string path = Script("runtime", "exit 1\n");

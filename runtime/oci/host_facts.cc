@@ -37,15 +37,6 @@ std::uint64_t Mask(const std::string& hex) {
 }
 
 // Go's names, which images, CRI and Docker's profiles use.
-std::string Architecture() {
-  struct utsname name;
-  if (uname(&name) != 0) return "";
-  const std::string machine = name.machine;
-  if (machine == "x86_64") return "amd64";
-  if (machine == "aarch64") return "arm64";
-  return machine;
-}
-
 bool SwapAccounting(const cgroupfs::Host& cgroups) {
   const std::string root = cgroups.MemoryDir("/");
   if (root.empty()) return false;
@@ -71,6 +62,20 @@ std::vector<std::string> CapabilityNames(const std::string& hex_mask) {
   return names;
 }
 
+std::string Architecture() {
+  struct utsname name;
+  if (uname(&name) != 0) return "";
+  const std::string machine = name.machine;
+  if (machine == "x86_64") return "amd64";
+  if (machine == "aarch64") return "arm64";
+  return machine;
+}
+
+// seccomp(2): a filter at address 0 is EFAULT where filters exist, EINVAL where not. Nothing is installed.
+bool KernelHasSeccomp() {
+  return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, nullptr, 0, 0) != 0 && errno == EFAULT;
+}
+
 HostFacts GatherHostFacts(const cgroupfs::Host& cgroups) {
   HostFacts facts;
   facts.cgroup_v2 = cgroups.version() == cgroupfs::Version::kV2;
@@ -89,8 +94,7 @@ HostFacts GatherHostFacts(const cgroupfs::Host& cgroups) {
       (void)absl::SimpleAtoi(absl::StripAsciiWhitespace(*own), &facts.oom_score_adj_floor);
     }
   }
-  // seccomp(2): a filter at address 0 is EFAULT where filters exist, EINVAL where not. Nothing is installed.
-  facts.seccomp = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, nullptr, 0, 0) != 0 && errno == EFAULT;
+  facts.seccomp = KernelHasSeccomp();
   const auto apparmor = base::ReadFile("/sys/module/apparmor/parameters/enabled");
   facts.apparmor =
       apparmor.ok() && absl::StartsWith(*apparmor, "Y") && base::Exists("/sys/kernel/security/apparmor");

@@ -10,6 +10,12 @@ namespace berth::runtime::oci {
 // safe.
 HostFacts GatherHostFacts(const cgroupfs::Host& cgroups);
 
+// As Go names it: amd64, arm64.
+std::string Architecture();
+
+// Whether the kernel knows seccomp filters (CONFIG_SECCOMP_FILTER).
+bool KernelHasSeccomp();
+
 // Names of a capability mask as /proc/<pid>/status prints it ("000001fffeffffff"), sorted; bits without a
 // name are left out.
 std::vector<std::string> CapabilityNames(const std::string& hex_mask);

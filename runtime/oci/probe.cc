@@ -121,6 +121,35 @@ class Trial {
     return absl::OkStatus();
   }
 
+  // A container with a filter that says from inside whether it is there: crun built without libseccomp drops
+  // filters without a word, runc built so refuses the container.
+  absl::Status RunFiltered(HandlerFeatures* features) {
+    const std::string witness = dir_ + "/witness";
+    absl::Status made;
+    const absl::Status status = Run(
+        [&](json& spec) {
+          made = base::ToStatus(base::WriteFile(witness, ""));
+          if (made.ok()) made = base::ToStatus(base::WriteFile(rootfs_ + "/witness", ""));
+          spec["mounts"].push_back({{"destination", "/witness"},
+                                    {"type", "bind"},
+                                    {"source", witness},
+                                    {"options", {"bind", "rw"}}});
+          spec["process"]["args"].push_back("/witness");
+        },
+        nullptr);
+    BERTH_RETURN_IF_ERROR(made);
+    BERTH_RETURN_IF_ERROR(status);
+    BERTH_ASSIGN_OR_RETURN(const std::string said, base::ToStatusOr(base::ReadFile(witness)));
+    features->seccomp = said == "filtered";
+    if (!features->seccomp)
+      features->no_seccomp =
+          "its container ran without the filter that it was given; it seems to be built without seccomp";
+    return absl::OkStatus();
+  }
+
+  // From now on without a filter.
+  void DropFilter() { filter_ = false; }
+
   const std::string& dir() const { return dir_; }
 
  private:
@@ -189,13 +218,16 @@ class Trial {
                      {{"type", "uts"}},
                      {{"type", "network"}}}},
                    {"resources", {{"devices", {{{"allow", false}, {"access", "rwm"}}}}}}}}};
-    if (options_.cgroups != nullptr) {
-      const HostFacts facts = GatherHostFacts(*options_.cgroups);
-      if (facts.seccomp && !NeedsInterpreter(options_.probe_program)) {
-        spec["linux"]["seccomp"] = security::DefaultSeccompProfile({facts.architecture, {}});
-      }
-    }
+    if (filter_) spec["linux"]["seccomp"] = Filter();
     return spec;
+  }
+
+  // Sanitizers make calls that our profile refuses; for them one call less is a filter, too.
+  json Filter() const {
+    if (!NeedsInterpreter(options_.probe_program))
+      return security::DefaultSeccompProfile({Architecture(), {}});
+    return {{"defaultAction", "SCMP_ACT_ALLOW"},
+            {"syscalls", {{{"names", {"kexec_load"}}, {"action", "SCMP_ACT_ERRNO"}}}}};
   }
 
   // Sanitizer builds of the program are dynamic: the host's libraries, read-only.
@@ -240,6 +272,7 @@ class Trial {
   const ProbeOptions& options_;
   std::string hide_mount_;
   base::Deadline deadline_;
+  bool filter_ = KernelHasSeccomp();
   std::string id_, dir_, rootfs_, cgroup_;
 };
 
@@ -287,6 +320,22 @@ bool ProbeRecursiveReadOnly(Trial& trial) {
         return absl::OkStatus();
       });
   return status.ok() && proven;
+}
+
+// Whether containers run at all, and whether under their filters.
+absl::Status ProbeBasics(Trial& trial, HandlerFeatures& features) {
+  if (!KernelHasSeccomp()) {
+    features.no_seccomp = "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)";
+    return trial.Run(nullptr, nullptr);
+  }
+  const absl::Status filtered = trial.RunFiltered(&features);
+  if (filtered.ok() && features.seccomp) return absl::OkStatus();
+  // Its other features are tried without one, and so is the container that was refused.
+  trial.DropFilter();
+  if (filtered.ok()) return absl::OkStatus();
+  if (!trial.Run(nullptr, nullptr).ok()) return filtered;
+  features.no_seccomp = std::string(filtered.message());
+  return absl::OkStatus();
 }
 
 // As a pod with hostUsers: false has it: namespaces made in a user namespace and pinned, joined by path, with
@@ -402,7 +451,7 @@ Handler ProbeHandler(const HandlerConfig& config, const ProbeOptions& options, b
   if (!unified.empty() && absl::StartsWith(handler.version, "crun")) ways.push_back(unified);
   for (const std::string& hide : ways) {
     Trial trial(config, options, hide, deadline);
-    const absl::Status status = trial.Run(nullptr, nullptr);
+    const absl::Status status = ProbeBasics(trial, handler.features);
     if (!status.ok()) {
       absl::StrAppend(&handler.why_not,
                       handler.why_not.empty() ? "" : absl::StrCat("; with '", hide, "' hidden: "),

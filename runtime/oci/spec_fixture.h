@@ -26,7 +26,11 @@ class SpecTest : public ::testing::Test {
     host_.node_name = "node-1";
     handler_.name = "runc";
     handler_.spec_version = "1.0.2";
-    handler_.features = {true, true, ""};
+    handler_.features = {.seccomp = true,
+                         .no_seccomp = "",
+                         .recursive_read_only_mounts = true,
+                         .user_namespaces = true,
+                         .no_user_namespaces = ""};
     pod_.metadata = {"web", "uid-1", "default", 0};
     pod_.hostname = "web-0";
     container_.metadata = {"nginx", 0};

@@ -183,6 +183,12 @@ absl::StatusOr<json> Seccomp(const SpecInput& input, const security::CapabilityS
     return absl::FailedPreconditionError(
         "a seccomp profile was asked for, but this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)");
   }
+  if (!input.handler->features.seccomp) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("a seccomp profile was asked for, but runtime handler '", input.handler->name,
+                     "' applies none on this node: ", input.handler->features.no_seccomp,
+                     "; install a build with seccomp, or name another handler"));
+  }
   const security::SeccompContext context{input.host->architecture,
                                          {capabilities.bounding.begin(), capabilities.bounding.end()}};
   if (wanted->type == ProfileType::kRuntimeDefault) {

@@ -116,6 +116,10 @@ TEST_F(SpecTest, SeccompIsWhatWasAskedForOrAnError) {
   host_.seccomp = false;
   ExpectRefused(absl::StatusCode::kFailedPrecondition, "no seccomp");
   host_.seccomp = true;
+  handler_.features.seccomp = false;
+  handler_.features.no_seccomp = "built without";
+  ExpectRefused(absl::StatusCode::kFailedPrecondition, "'runc' applies none on this node: built without");
+  handler_.features.seccomp = true;
   container_.seccomp = SecurityProfile{ProfileType::kLocalhost, "/p.json"};
   ExpectRefused(absl::StatusCode::kInternal, "'/p.json' was not read");
   input_.localhost_seccomp = json{{"defaultAction", "SCMP_ACT_FLY"}};
