@@ -113,6 +113,14 @@ TEST(Mounts, ParentsAreMountedBeforeChildrenHoweverListed) {
   EXPECT_EQ(OutputOf(pod, config), "from the host\ninner");
 }
 
+TEST(Mounts, ARelativePathAndOneWithDotsMeanPlacesBelowTheRoot) {
+  const Pod pod;
+  cri::ContainerConfig config = Shell("cat /mnt/relative/file /mnt/dots/file; grep -c ' /mnt/' /proc/mounts");
+  AddMount(&config, HostDir("relative"), "mnt/relative");
+  AddMount(&config, HostDir("dots"), "/../srv//..//mnt/./dots/");
+  EXPECT_EQ(OutputOf(pod, config), "from the host\nfrom the host\n2");
+}
+
 TEST(Mounts, APathThroughTheImagesSymlinksStaysInside) {
   const Pod pod;
   // The image `layers` has /links/out -> ../../../../../../../tmp: inside the root that is the container's

@@ -203,6 +203,28 @@ TEST(Refusals, BadSysctlsNamesAndHostnames) {
   EXPECT_TRUE(refused([](auto* c) { c->mutable_linux()->set_cgroup_parent("/../../etc"); }));
 }
 
+TEST(Refusals, NamespaceModesThatNoPodOrContainerCanHave) {
+  BERTH_NEEDS_OWN_DAEMON();
+  const auto code = [](const std::function<void(cri::NamespaceOption*)>& edit) {
+    cri::RunPodSandboxRequest request;
+    *request.mutable_config() = PodConfig();
+    edit(Namespaces(request.mutable_config()));
+    return Cri().RunPodSandbox(request).status().code();
+  };
+  for (const cri::NamespaceMode mode : {cri::CONTAINER, cri::TARGET}) {
+    EXPECT_EQ(code([&](auto* n) { n->set_network(mode); }), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(code([&](auto* n) { n->set_ipc(mode); }), absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(code([](auto* n) { n->set_pid(cri::TARGET); }), absl::StatusCode::kInvalidArgument);
+  const Pod pod;
+  cri::ContainerConfig config = Server();
+  Security(&config)->mutable_namespace_options()->set_pid(cri::TARGET);
+  EXPECT_FALSE(Cri().CreateContainer(CreateRequest(pod, config)).ok()) << "no target is named";
+  Security(&config)->mutable_namespace_options()->set_target_id("0123456789abcdef");
+  EXPECT_THAT(std::string(Cri().CreateContainer(CreateRequest(pod, config)).status().message()),
+              HasSubstr("0123456789abcdef"));
+}
+
 TEST(Refusals, UserNamespaceModesThatCritestWantsRefused) {
   BERTH_NEEDS_OWN_DAEMON();
   for (const cri::NamespaceMode mode : {cri::CONTAINER, cri::TARGET}) {

@@ -114,6 +114,17 @@ TEST_F(UserNamespaces, VolumesKeepTheirOwnersAndAreNotLeftMounted) {
       << "a volume would stay in use on the node";
 }
 
+TEST_F(UserNamespaces, VolumesOfTheImageBelongToItsUsers) {
+  const Pod pod(UserPod());
+  const Container container = Container::Run(pod, Command({"sh", "-c", "sleep 1000"}, "volume"));
+  EXPECT_EQ(container.Sh("stat -c '%u:%g %a' /data/volume /data/volume/seed; touch /not/in/image/new && "
+                         "stat -c '%u:%g' /not/in/image/new"),
+            "1000:2001 750\n1000:2001 640\n0:0");
+  const std::string seen = "/proc/" + std::to_string(container.Pid()) + "/root";
+  EXPECT_EQ(OwnerOf(seen + "/data/volume/seed"), kFirstId + 1000);
+  EXPECT_EQ(OwnerOf(seen + "/not/in/image/new"), kFirstId);
+}
+
 TEST_F(UserNamespaces, AReadonlyVolumeIsOne) {
   const std::string host = Environment::Get().dir() + "/userns-readonly";
   MakeDirs(host);
