@@ -115,8 +115,10 @@ TEST(Mounts, ParentsAreMountedBeforeChildrenHoweverListed) {
 
 TEST(Mounts, ARelativePathAndOneWithDotsMeanPlacesBelowTheRoot) {
   const Pod pod;
-  cri::ContainerConfig config = Shell("cat /mnt/relative/file /mnt/dots/file; grep -c ' /mnt/' /proc/mounts");
-  AddMount(&config, HostDir("relative"), "mnt/relative");
+  cri::ContainerConfig config =
+      Shell("cat /mnt/dots/file /mnt/dots/below/file; grep -c ' /mnt/dots' /proc/mounts");
+  AddMount(&config, HostDir("relative"), "mnt/dots/below");
+  // The parent, though it has more slashes.
   AddMount(&config, HostDir("dots"), "/../srv//..//mnt/./dots/");
   EXPECT_EQ(OutputOf(pod, config), "from the host\nfrom the host\n2");
 }

@@ -173,7 +173,8 @@ TEST(Refusals, AnUnwritableLogDirectoryFailsTheStartAndNamesTheFile) {
 
 TEST(Refusals, BadSysctlsNamesAndHostnames) {
   BERTH_NEEDS_OWN_DAEMON();
-  const auto refused = [](const std::function<void(cri::PodSandboxConfig*)>& edit) {
+  // Words of the answer; of no pod, if none was refused.
+  const auto refusal = [](const std::function<void(cri::PodSandboxConfig*)>& edit) {
     cri::RunPodSandboxRequest request;
     *request.mutable_config() = PodConfig();
     edit(request.mutable_config());
@@ -183,24 +184,28 @@ TEST(Refusals, BadSysctlsNamesAndHostnames) {
       static_cast<void>(
           Cri().RemovePodSandbox(WithPod<cri::RemovePodSandboxRequest>(reply->pod_sandbox_id())));
     }
-    return !reply.ok();
+    return reply.ok() ? "" : Message(reply.status());
   };
-  EXPECT_TRUE(refused([](auto* c) { (*c->mutable_linux()->mutable_sysctls())["kernel.panic"] = "1"; }));
-  EXPECT_TRUE(refused([](auto* c) { (*c->mutable_linux()->mutable_sysctls())["../../etc/passwd"] = "1"; }));
-  EXPECT_TRUE(
-      refused([](auto* c) { (*c->mutable_linux()->mutable_sysctls())["net.ipv4.no_such_file"] = "1"; }));
-  EXPECT_TRUE(refused([](auto* c) {
-    Namespaces(c)->set_network(cri::NODE);
-    c->clear_hostname();
-    (*c->mutable_linux()->mutable_sysctls())["net.ipv4.ip_forward"] = "1";
-  })) << "of the host's network namespace";
-  EXPECT_TRUE(refused([](auto* c) {
-    Namespaces(c)->set_ipc(cri::NODE);
-    (*c->mutable_linux()->mutable_sysctls())["kernel.msgmax"] = "8192";
-  })) << "of the host's IPC namespace";
-  EXPECT_TRUE(refused([](auto* c) { c->set_hostname(std::string(65, 'h')); }));
-  EXPECT_TRUE(refused([](auto* c) { c->set_hostname("two\nlines"); }));
-  EXPECT_TRUE(refused([](auto* c) { c->mutable_linux()->set_cgroup_parent("/../../etc"); }));
+  const auto sysctl = [&](const std::string& name,
+                          const std::function<void(cri::NamespaceOption*)>& share = nullptr) {
+    return refusal([&](cri::PodSandboxConfig* c) {
+      (*c->mutable_linux()->mutable_sysctls())[name] = "8192";
+      if (share != nullptr) share(Namespaces(c));
+      if (Namespaces(c)->network() == cri::NODE) c->clear_hostname();
+    });
+  };
+  EXPECT_THAT(sysctl("kernel.panic"), HasSubstr("'kernel.panic' is not kept per pod"));
+  EXPECT_THAT(sysctl("../../etc/passwd"), HasSubstr("'../../etc/passwd' is malformed"));
+  EXPECT_THAT(sysctl("net.ipv4.no_such_file"), HasSubstr("'net.ipv4.no_such_file'"));
+  EXPECT_THAT(sysctl("net.ipv4.ip_forward", [](auto* n) { n->set_network(cri::NODE); }),
+              HasSubstr("'net.ipv4.ip_forward' cannot be set in a pod that uses the host's network"));
+  EXPECT_THAT(sysctl("kernel.msgmax", [](auto* n) { n->set_ipc(cri::NODE); }),
+              HasSubstr("'kernel.msgmax' cannot be set in a pod that uses the host's IPC"));
+  EXPECT_THAT(refusal([](auto* c) { c->set_hostname(std::string(65, 'h')); }), HasSubstr("65 bytes"));
+  EXPECT_THAT(refusal([](auto* c) { c->set_hostname("two\nlines"); }),
+              HasSubstr("'two\\nlines' has other characters"));
+  EXPECT_THAT(refusal([](auto* c) { c->mutable_linux()->set_cgroup_parent("/../../etc"); }),
+              HasSubstr("/../../etc"));
 }
 
 TEST(Refusals, NamespaceModesThatNoPodOrContainerCanHave) {
