@@ -60,6 +60,7 @@ class Rebuild {
 
   absl::Status Run() {
     BERTH_RETURN_IF_ERROR(MoveUnreadableAside());
+    BERTH_RETURN_IF_ERROR(TakeNewer());
     BERTH_RETURN_IF_ERROR(FindLost());
     for (const auto& id : lost_pods_) Restore("pod", id, RestorePod(id));
     for (const auto& [id, pod_id] : lost_containers_) {
@@ -78,6 +79,39 @@ class Rebuild {
     if (!names.ok()) return base::ToStatus(names.error());
     std::erase_if(*names, [](const std::string& name) { return !base::IsHexId(name); });
     return *std::move(names);
+  }
+
+  // After a power loss the database may lack its last moments, and so say of a pod that it was being made
+  // whose container has told its end. An end is synced before it is told, and with it (ext4's auto_da_alloc)
+  // the file that was renamed over an older one before: the one that says that pod or container was made.
+  absl::Status TakeNewer() {
+    BERTH_ASSIGN_OR_RETURN(const auto pods, options_.store->Pods());
+    BERTH_ASSIGN_OR_RETURN(const auto containers, options_.store->Containers());
+    std::map<std::string, std::string> newer_pods, newer_containers;
+    for (const auto& row : pods) {
+      const auto record = DecodePod(row.record);
+      if (!record.ok() || record->stage != PodStage::kCreating || record->boot_id == base::BootId()) continue;
+      if (const auto file = ReadPod(row.id); file.ok() && file->stage == PodStage::kReady)
+        newer_pods[row.id] = Encode(*file);
+    }
+    for (const auto& row : containers) {
+      const auto record = DecodeContainer(row.record);
+      if (!record.ok() || record->stage != ContainerStage::kCreating || record->boot_id == base::BootId())
+        continue;
+      if (const auto file = ReadContainer(row.pod_id, row.id);
+          file.ok() && file->stage == ContainerStage::kStarting)
+        newer_containers[row.id] = Encode(*file);
+    }
+    if (newer_pods.empty() && newer_containers.empty()) return absl::OkStatus();
+    base::LogWarning("records on disk are newer than the database",
+                     {{"pods", newer_pods.size()}, {"containers", newer_containers.size()}});
+    BERTH_FAULT_POINT("runtime.record_take_newer");
+    return options_.store->Write([&](store::Transaction& transaction) -> absl::Status {
+      for (const auto& [id, record] : newer_pods) BERTH_RETURN_IF_ERROR(transaction.UpdatePod(id, record));
+      for (const auto& [id, record] : newer_containers)
+        BERTH_RETURN_IF_ERROR(transaction.UpdateContainer(id, record));
+      return absl::OkStatus();
+    });
   }
 
   absl::Status FindLost() {
@@ -138,15 +172,13 @@ class Rebuild {
       // In place: its containers' records may be sound, and each needs its pod's row.
       const auto file = ReadPod(row.id);
       Restore("pod", row.id, file.status());
-      const absl::Status replaced =
-          options_.store->Write([&](store::Transaction& transaction) -> absl::Status {
-            if (file.ok()) return transaction.UpdatePod(row.id, Encode(*file));
-            for (const auto& container : containers) {
-              if (container.pod_id == row.id)
-                BERTH_RETURN_IF_ERROR(transaction.DeleteContainer(container.id));
-            }
-            return transaction.DeletePod(row.id);
-          });
+      absl::Status replaced = options_.store->Write([&](store::Transaction& transaction) -> absl::Status {
+        if (file.ok()) return transaction.UpdatePod(row.id, Encode(*file));
+        for (const auto& container : containers) {
+          if (container.pod_id == row.id) BERTH_RETURN_IF_ERROR(transaction.DeleteContainer(container.id));
+        }
+        return transaction.DeletePod(row.id);
+      });
       if (!replaced.ok()) return replaced;
     }
     return absl::OkStatus();
@@ -175,13 +207,18 @@ class Rebuild {
         store::Durability::kFull);
   }
 
-  absl::Status RestoreContainer(const std::string& pod_id, const std::string& id) {
+  absl::StatusOr<ContainerRecord> ReadContainer(const std::string& pod_id, const std::string& id) const {
     BERTH_ASSIGN_OR_RETURN(const std::string text,
                            Read(ContainerPlaces(places_, pod_id, id).record_dir + "/container.json"));
     BERTH_ASSIGN_OR_RETURN(ContainerRecord record, DecodeContainer(text));
     if (record.status.id != id || record.status.pod_id != pod_id)
       return absl::DataLossError("the file is another container's");
     BringUpToDate(&record);
+    return record;
+  }
+
+  absl::Status RestoreContainer(const std::string& pod_id, const std::string& id) {
+    BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, ReadContainer(pod_id, id));
     BERTH_FAULT_POINT("runtime.container_restore");
     return options_.store->Write([&](store::Transaction& transaction) {
       return transaction.InsertContainer({id, pod_id, ContainerNameKey(pod_id, record.status.config.metadata),

@@ -72,8 +72,10 @@ ContainerRecord ContainerStub(const Core& core, const store::ContainerRow& row, 
 
 void AfterReboot(Container& container) {
   const ContainerStage stage = container.record().stage;
-  if (stage != ContainerStage::kRunning && stage != ContainerStage::kStarting) return;
+  if (stage == ContainerStage::kExited) return;
+  // Also of one that was only created: after a power loss the database may not know that it was started.
   if (container.ReadEnd()) return;
+  if (stage != ContainerStage::kRunning && stage != ContainerStage::kStarting) return;
   Container::LostEnd lost;
   lost.message = "node rebooted";
   lost.finished_at = base::RealtimeNs() - base::BoottimeNs();  // it did not live to see this boot

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/status.h"
+#include "runtime/rebuild.h"
 #include "runtime/testing.h"
 
 namespace berth::runtime {
@@ -261,6 +262,45 @@ TEST_F(RecoveryTest, ConnectsAgainWhenAMonitorHangsUpAndLives) {
   EXPECT_TRUE(Eventually([&] { return MonitorOf("p").connections() > before; }));
   EXPECT_TRUE(Eventually([&] { return core_->FindPod("p")->ConnectedMonitor() != nullptr; }));
   EXPECT_EQ(Seen("c")->state, ContainerState::kRunning);
+}
+
+TEST_F(RecoveryTest, WhatAPowerLossTookFromTheDatabaseIsTakenFromTheFiles) {
+  Options places;
+  places.root = dir_.path() + "/root";
+  for (const std::string id : {"made", "half", "now"}) {
+    PodRecord pod = PodOf(id);
+    if (id != "now") pod.boot_id = pod.monitor.boot_id = "an earlier boot";
+    PodRecord row = pod;
+    row.stage = PodStage::kCreating;
+    row.status.state = PodState::kNotReady;
+    Have(row);
+    Describe(places, id == "half" ? row : pod);
+  }
+  // Of one the database knows that it was begun, of the other that it was made; both have told their ends.
+  ContainerRecord begun = ContainerOf("begun", "made", ContainerStage::kCreated),
+                  created = ContainerOf("created", "made", ContainerStage::kCreated),
+                  idle = ContainerOf("idle", "made", ContainerStage::kCreated);
+  begun.boot_id = created.boot_id = idle.boot_id = "an earlier boot";
+  Have(created);
+  Have(idle);
+  ContainerRecord row = begun;
+  row.stage = ContainerStage::kCreating;
+  Have(row);
+  Describe(places, begun);
+  HaveExit("made", "begun", 3);
+  HaveExit("made", "created", 4);
+  ASSERT_TRUE(RebuildRecords({places.root, dir_.path() + "/run", &store_}).ok());
+  Begin();
+  ASSERT_NE(SeenPod("made"), nullptr);
+  EXPECT_EQ(SeenPod("made")->state, PodState::kNotReady);
+  EXPECT_EQ(SeenPod("made")->message, "node rebooted");
+  EXPECT_EQ(SeenPod("half"), nullptr);
+  EXPECT_EQ(SeenPod("now"), nullptr) << "in the same boot the database lacks nothing";
+  ASSERT_NE(Seen("begun"), nullptr);
+  EXPECT_EQ(Seen("begun")->exit->exit_code, 3);
+  ASSERT_EQ(Seen("created")->state, ContainerState::kExited);
+  EXPECT_EQ(Seen("created")->exit->exit_code, 4);
+  EXPECT_EQ(Seen("idle")->state, ContainerState::kCreated);
 }
 
 TEST_F(RecoveryTest, KnowsARebootByTheBootIdAndGivesTheAddressesBack) {
