@@ -45,6 +45,8 @@ std::vector<Check> Doctor::Run() const {
     checks.push_back(CheckPsi(base::Exists("/proc/pressure/memory"), sources_.cgroups->version()));
   }
   checks.push_back(CheckSeccomp(Text("/proc/sys/kernel/seccomp/actions_avail")));
+  checks.push_back(CheckApparmor(Text("/sys/module/apparmor/parameters/enabled"),
+                                 Text("/sys/kernel/security/apparmor/profiles")));
   checks.push_back(
       CheckUserNamespaces(base::Exists("/proc/self/ns/user"), Text("/proc/sys/user/max_user_namespaces")));
   checks.push_back(CheckSwap(Text("/proc/swaps")));

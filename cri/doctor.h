@@ -60,6 +60,8 @@ Check CheckKernelLog(const std::string& path);
 Check CheckOomScore(const std::string& proc_self_status, const std::string& own_score);
 Check CheckPsi(bool host_has_psi, cgroupfs::Version version);
 Check CheckSeccomp(const std::string& actions_avail);
+// Of /sys/module/apparmor/parameters/enabled, and of the list of loaded profiles.
+Check CheckApparmor(const std::string& enabled, const std::string& profiles);
 Check CheckUserNamespaces(bool kernel_has_them, const std::string& max_user_namespaces);
 Check CheckSwap(const std::string& proc_swaps);
 Check CheckDisk(const std::string& name, const std::string& path);

@@ -16,6 +16,7 @@
 #include "absl/strings/str_split.h"
 #include "base/files.h"
 #include "cri/doctor.h"
+#include "runtime/security/apparmor.h"
 
 namespace berth::cri {
 namespace {
@@ -108,6 +109,19 @@ Check CheckSeccomp(const std::string& actions) {
   return {name, CheckStatus::kFailure,
           "the kernel has no seccomp filters: containers that ask for a profile are refused",
           "use a kernel with CONFIG_SECCOMP_FILTER"};
+}
+
+Check CheckApparmor(const std::string& enabled, const std::string& profiles) {
+  const std::string name = "security.apparmor";
+  if (enabled != "Y") return {name, CheckStatus::kOk, "the kernel has no AppArmor", ""};
+  const std::string start = absl::StrCat(runtime::security::kApparmorDefault, " (");
+  if (absl::StartsWith(profiles, start) || absl::StrContains(profiles, "\n" + start))
+    return {name, CheckStatus::kOk, "the default AppArmor profile is loaded", ""};
+  return {name, CheckStatus::kWarning,
+          absl::StrCat(
+              "the AppArmor profile '", runtime::security::kApparmorDefault,
+              "' is not loaded: containers run without one, and those that ask for the default are refused"),
+          "install apparmor_parser (package apparmor), or name it in [defaults], and restart berthd"};
 }
 
 Check CheckUserNamespaces(bool kernel_has_them, const std::string& max) {

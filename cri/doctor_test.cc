@@ -49,6 +49,15 @@ TEST(Doctor, SeesSeccompAndUserNamespaces) {
   EXPECT_EQ(CheckUserNamespaces(false, "").status, CheckStatus::kFailure);
 }
 
+TEST(Doctor, SeesWhetherTheAppArmorProfileIsLoaded) {
+  EXPECT_EQ(CheckApparmor("", "").status, CheckStatus::kOk);
+  EXPECT_EQ(CheckApparmor("N", "").status, CheckStatus::kOk);
+  EXPECT_EQ(CheckApparmor("Y", "other (enforce)\nberth-default (enforce)").status, CheckStatus::kOk);
+  const Check check = CheckApparmor("Y", "not-berth-default (enforce)");
+  EXPECT_EQ(check.status, CheckStatus::kWarning);
+  EXPECT_THAT(check.remedy, HasSubstr("apparmor_parser"));
+}
+
 TEST(Doctor, CountsSwapAreas) {
   EXPECT_THAT(CheckSwap("Filename\tType\tSize\tUsed\tPriority").found, HasSubstr("no swap"));
   EXPECT_THAT(CheckSwap("Filename\tType\tSize\tUsed\tPriority\n/dev/sda2 partition 1 0 -2").found,
