@@ -161,6 +161,14 @@ class Machine:
         self._send({"id": next(self._numbers), "run": ["/bin/sh", "-c", "echo b >/proc/sysrq-trigger"]})
         self._wait_end(seconds, "did not reset after sysrq b")
 
+    def cut(self):
+        """The power goes: also what the guest wrote and had not flushed may be lost, in any order.
+
+        What qemu had not yet put into the image's tables goes with it: clusters written first since the last flush.
+        """
+        self.log("power cut")
+        self.close()
+
     def panic(self, seconds=180):
         """As crash(), by a kernel panic: the console has its trace."""
         self._send({"id": next(self._numbers), "run": ["/bin/sh", "-c", "echo c >/proc/sysrq-trigger"]})
