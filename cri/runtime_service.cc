@@ -214,6 +214,10 @@ class RuntimeService final : public v1::RuntimeService::CallbackService {
     streaming::Ticket ticket;
     ticket.purpose = streaming::Purpose::kPortForward;
     ticket.pod_id = request->pod_sandbox_id();
+    if (good.ok() && static_cast<std::size_t>(request->port_size()) > streaming::kMaxForwardPorts) {
+      good = absl::InvalidArgumentError(absl::StrCat(request->port_size(), " ports; at most ",
+                                                     streaming::kMaxForwardPorts, " fit into one session"));
+    }
     for (const auto port : request->port()) {
       if (good.ok() && (port < 1 || port > UINT16_MAX))
         good = absl::InvalidArgumentError(absl::StrCat(port, " is no port"));

@@ -18,7 +18,6 @@ namespace {
 
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
 struct Pipe {
   Pipe() {

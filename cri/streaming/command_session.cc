@@ -179,8 +179,9 @@ void CommandSession::OnGone(const absl::Status& why) {
 }
 
 void CommandSession::OffThread(std::function<void(runtime::Stdio&)> work, std::function<void()> then) {
-  const auto on_executor = [self = shared_from_this(), work = std::move(work), then] {
-    work(*self->stdio_);
+  // Another one's end may let go of the streams while this one is at work.
+  const auto on_executor = [self = shared_from_this(), stdio = stdio_, work = std::move(work), then] {
+    work(*stdio);
     asio::post(self->parts_.thread, then);
   };
   if (!parts_.executor->Submit(on_executor)) asio::post(parts_.thread, then);

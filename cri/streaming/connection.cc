@@ -160,8 +160,11 @@ void Connection::Accept(Ticket ticket, Upgrade upgrade) {
 
 }  // namespace
 
-void Welcome(asio::ip::tcp::socket socket, std::shared_ptr<asio::ssl::context> tls, const Policy& policy) {
-  std::make_shared<Connection>(std::make_shared<Socket>(std::move(socket), std::move(tls)), policy)->Start();
+void Welcome(asio::ip::tcp::socket socket, std::shared_ptr<asio::ssl::context> tls, const Policy& policy,
+             std::shared_ptr<void> place) {
+  std::make_shared<Connection>(std::make_shared<Socket>(std::move(socket), std::move(tls), std::move(place)),
+                               policy)
+      ->Start();
 }
 
 }  // namespace berth::cri::streaming

@@ -27,8 +27,9 @@ struct Policy {
   std::function<void(const Ticket&)> dropped;
 };
 
-// Serves a client until it is upgraded, refused or gone. `tls` may be null; `policy` outlives it.
+// Serves a client until it is upgraded, refused or gone. `tls` may be null; `policy` outlives it; `place` is
+// held until the connection is closed, whatever becomes of it.
 void Welcome(boost::asio::ip::tcp::socket socket, std::shared_ptr<boost::asio::ssl::context> tls,
-             const Policy& policy);
+             const Policy& policy, std::shared_ptr<void> place);
 
 }  // namespace berth::cri::streaming

@@ -12,6 +12,8 @@ namespace {
 
 constexpr auto kTick = std::chrono::seconds(5);
 constexpr unsigned kCloseChannel = 255;
+// A channel of the base64 protocols is one digit.
+constexpr std::size_t kMaxPortsOfDigits = 5;
 
 class ChannelForward final : public std::enable_shared_from_this<ChannelForward> {
  public:
@@ -36,6 +38,9 @@ class ChannelForward final : public std::enable_shared_from_this<ChannelForward>
     };
     wired.gone = [self](const absl::Status& why) { self->Leave(why); };
     Watch();
+    const bool named =
+        parts_.ticket.ports.size() <= (protocol_.base64 ? kMaxPortsOfDigits : kMaxForwardPorts);
+    if (!named) parts_.ticket.ports.clear();
     parts_.wire->Start(std::move(wired), std::move(parts_.early), parts_.idle_ns);
     for (unsigned i = 0; i < parts_.ticket.ports.size(); ++i) {
       const std::uint16_t port = parts_.ticket.ports[i];
@@ -46,7 +51,8 @@ class ChannelForward final : public std::enable_shared_from_this<ChannelForward>
     }
     living_ = tunnels_.size();
     for (const auto& tunnel : std::vector(tunnels_)) tunnel->Start();
-    if (living_ == 0) Leave(absl::InvalidArgumentError("no port was asked for"));
+    if (living_ == 0)
+      Leave(absl::InvalidArgumentError(named ? "no port was asked for" : "more ports than channels"));
   }
 
  private:

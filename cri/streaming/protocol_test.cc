@@ -158,6 +158,20 @@ TEST(OutcomeText, IsWordsBeforeVersionFour) {
   EXPECT_EQ(OutcomeText({absl::UnknownError("why"), 0}, 2), "why");
 }
 
+absl::Status Anybody(const Ticket&) { return absl::OkStatus(); }
+
+TEST(Tokens, AreNotUsedUpByWhoIsNotAdmitted) {
+  Tokens tokens;
+  Ticket ticket;
+  ticket.container_id = "c";
+  const auto token = tokens.Issue(ticket);
+  ASSERT_TRUE(token.ok());
+  const auto refused = tokens.Take(
+      *token, [](const Ticket& t) { return absl::ResourceExhaustedError("no room for " + t.container_id); });
+  EXPECT_EQ(refused.status(), absl::ResourceExhaustedError("no room for c"));
+  EXPECT_TRUE(tokens.Take(*token, Anybody).ok());
+}
+
 TEST(Tokens, CountOnceAndForAMinute) {
   std::int64_t now = 1;
   Tokens tokens([&] { return now; });
@@ -168,10 +182,10 @@ TEST(Tokens, CountOnceAndForAMinute) {
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_NE(*first, *second);
   EXPECT_GE(first->size(), 32U);
-  EXPECT_EQ(tokens.Take(*first)->container_id, "c");
-  EXPECT_EQ(tokens.Take(*first).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(tokens.Take(*first, Anybody)->container_id, "c");
+  EXPECT_EQ(tokens.Take(*first, Anybody).status().code(), absl::StatusCode::kNotFound);
   now += kTokenLifeNs;
-  EXPECT_EQ(tokens.Take(*second).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(tokens.Take(*second, Anybody).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(Tokens, AreLimitedUntilTheyRunOut) {

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -28,6 +29,9 @@ using boost::system::error_code;
 
 // Calls of monitors under way at the same time; further ones wait.
 constexpr int kMaxThreads = 256;
+// Connections beyond the sessions: not upgraded yet, refused, or saying goodbye. Who is on this host can open
+// them without a token; they must not cost berthd its descriptors.
+constexpr int kMaxOtherConnections = 512;
 
 class ServerImpl final : public Server {
  public:
@@ -130,39 +134,52 @@ class ServerImpl final : public Server {
   }
 
   void AcceptNext() {
+    if (*connections_ >= options_.max_sessions + kMaxOtherConnections) return AcceptLater();
     acceptor_.async_accept([this](error_code error, tcp::socket socket) {
       if (error == asio::error::operation_aborted) return;
       if (error) {
         // No descriptor is left, most likely: again when some may have been closed.
         base::LogWarning("a streaming client could not be accepted", {{"error", error.message()}});
-        again_.expires_after(std::chrono::milliseconds(100));
-        again_.async_wait([this](error_code cancelled) {
-          if (!cancelled) AcceptNext();
-        });
-        return;
+        return AcceptLater();
       }
       error_code ignored;
       socket.set_option(tcp::no_delay(true), ignored);
       socket.set_option(asio::socket_base::keep_alive(true), ignored);
-      Welcome(std::move(socket), tls_ == nullptr ? nullptr : tls_->Current(), policy_);
+      ++*connections_;
+      std::shared_ptr<void> place(nullptr, [connections = connections_](void*) { --*connections; });
+      Welcome(std::move(socket), tls_ == nullptr ? nullptr : tls_->Current(), policy_, std::move(place));
       AcceptNext();
     });
   }
 
+  void AcceptLater() {
+    again_.expires_after(std::chrono::milliseconds(100));
+    again_.async_wait([this](error_code cancelled) {
+      if (!cancelled) AcceptNext();
+    });
+  }
+
+  // Who finds no room may come again with the same URL.
   absl::StatusOr<Ticket> Admit(const Target& target) {
-    BERTH_ASSIGN_OR_RETURN(Ticket ticket, tokens_.Take(target.token));
-    if (ticket.purpose != target.purpose) return absl::NotFoundError("this URL is for something else");
-    int& of_pod = sessions_[ticket.pod_id];
-    if (total_ >= options_.max_sessions || of_pod >= options_.max_sessions_per_pod) {
-      const bool pod = of_pod >= options_.max_sessions_per_pod;
-      if (of_pod == 0) sessions_.erase(ticket.pod_id);
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "too many streaming sessions: ", pod ? of_pod : total_,
-          pod ? " of this pod (streaming.max_sessions_per_pod)" : " in all (streaming.max_sessions)"));
-    }
-    ++of_pod;
+    BERTH_ASSIGN_OR_RETURN(Ticket ticket,
+                           tokens_.Take(target.token, [&](const Ticket& t) { return HasRoom(target, t); }));
+    ++sessions_[ticket.pod_id];
     ++total_;
     return ticket;
+  }
+
+  absl::Status HasRoom(const Target& target, const Ticket& ticket) const {
+    if (ticket.purpose != target.purpose) return absl::NotFoundError("this URL is for something else");
+    const auto at = sessions_.find(ticket.pod_id);
+    if (at != sessions_.end() && at->second >= options_.max_sessions_per_pod) {
+      return absl::ResourceExhaustedError(absl::StrCat("too many streaming sessions: ", at->second,
+                                                       " of this pod (streaming.max_sessions_per_pod)"));
+    }
+    if (total_ >= options_.max_sessions) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("too many streaming sessions: ", total_, " in all (streaming.max_sessions)"));
+    }
+    return absl::OkStatus();
   }
 
   void Release(const std::string& pod_id) {
@@ -219,6 +236,8 @@ class ServerImpl final : public Server {
   Tokens tokens_;
   std::unique_ptr<TlsContext> tls_;
   Policy policy_;
+  // Outlives the server with the last connection.
+  const std::shared_ptr<std::atomic<int>> connections_ = std::make_shared<std::atomic<int>>(0);
   // The streaming thread's:
   int total_ = 0;
   std::map<std::string, int> sessions_;  // by pod

@@ -22,9 +22,9 @@ class Socket {
   using lowest_layer_type = Tcp::lowest_layer_type;
   using next_layer_type = Tcp;
 
-  // Plain without a context.
-  Socket(Tcp tcp, std::shared_ptr<boost::asio::ssl::context> context)
-      : tcp_(std::move(tcp)), context_(std::move(context)) {
+  // Plain without a context. `place` is let go with the connection.
+  Socket(Tcp tcp, std::shared_ptr<boost::asio::ssl::context> context, std::shared_ptr<void> place)
+      : place_(std::move(place)), tcp_(std::move(tcp)), context_(std::move(context)) {
     if (context_ != nullptr) tls_ = std::make_unique<Tls>(tcp_, *context_);
   }
 
@@ -62,6 +62,7 @@ class Socket {
   }
 
  private:
+  const std::shared_ptr<void> place_;
   Tcp tcp_;
   std::shared_ptr<boost::asio::ssl::context> context_;
   std::unique_ptr<Tls> tls_;

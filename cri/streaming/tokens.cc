@@ -40,12 +40,14 @@ absl::StatusOr<std::string> Tokens::Issue(Ticket ticket) {
   return token;
 }
 
-absl::StatusOr<Ticket> Tokens::Take(const std::string& token) {
+absl::StatusOr<Ticket> Tokens::Take(const std::string& token,
+                                    const std::function<absl::Status(const Ticket&)>& admit) {
   const std::lock_guard lock(mutex_);
   DropOld();
   const auto at = waiting_.find(token);
   if (at == waiting_.end())
     return absl::NotFoundError("this URL is not known, was used before, or is older than a minute");
+  BERTH_RETURN_IF_ERROR(admit(at->second.ticket));
   Ticket ticket = std::move(at->second.ticket);
   oldest_first_.erase(at->second.place);
   waiting_.erase(at);

@@ -31,6 +31,9 @@ struct Ticket {
   std::vector<std::uint16_t> ports;  // port-forward; SPDY clients name theirs later
 };
 
+// Each takes two channels of 0 to 253; 255 closes one.
+inline constexpr std::size_t kMaxForwardPorts = 127;
+
 inline constexpr std::int64_t kTokenLifeNs = 60 * base::kSecondNs;
 inline constexpr std::size_t kMaxTokens = 1000;
 
@@ -39,8 +42,10 @@ class Tokens {
   explicit Tokens(std::function<std::int64_t()> now = base::MonotonicNs) : now_(std::move(now)) {}
   // RESOURCE_EXHAUSTED when too many wait to be used.
   absl::StatusOr<std::string> Issue(Ticket ticket);
-  // NOT_FOUND when it never was, was taken before, or is too old.
-  absl::StatusOr<Ticket> Take(const std::string& token);
+  // NOT_FOUND when it never was, was taken before, or is too old. What `admit` refuses is not taken; it is
+  // called under a lock.
+  absl::StatusOr<Ticket> Take(const std::string& token,
+                              const std::function<absl::Status(const Ticket&)>& admit);
 
  private:
   struct Waiting {

@@ -53,11 +53,14 @@ class MessageWire final : public Wire {
                         [self = shared_from_this(), this](error_code) { Close(); });
   }
   void SendAlive() override {
-    stream_.async_pong({}, [self = shared_from_this()](error_code) {});
+    // Beast takes no second one while the first waits, in full buffers, to be sent.
+    if (std::exchange(ponging_, true)) return;
+    stream_.async_pong({}, [self = shared_from_this(), this](error_code) { ponging_ = false; });
   }
 
   websocket::stream<Socket&> stream_;
   std::array<char, kReadBytes> buffer_;
+  bool ponging_ = false;
 };
 
 }  // namespace

@@ -182,14 +182,20 @@ func forwards(t *testing.T) {
 	}
 }
 
-// debugs adds a container to a running pod that sees the processes of another. Its words come by the log, so that it
-// needs no streaming server.
+// lookAround tells who process 1 is, and whether it has the memory cgroup of who asks.
+const lookAround = `cat /proc/1/comm
+cgroup() { sed -n 's/^[0-9]*:memory://p; s/^0:://p' "/proc/$1/cgroup" | head -n 1; }
+[ "$(cgroup 1)" != "$(cgroup self)" ] && echo "a cgroup of its own"
+exit 8`
+
+// debugs adds a container to a running pod that sees the processes of another, but is none of them for the limits. Its
+// words come by the log, so that it needs no streaming server.
 func debugs(t *testing.T) {
 	s := newSpace(t, "debug")
 	s.apply("debug")
 	s.waitPod("patient", "is ready", time.Minute, ready)
 	s.kubectl("debug", "--quiet", "patient", "--image=test.invalid/busybox:1", "--image-pull-policy=IfNotPresent",
-		"--target=main", "--container=doctor", "--profile=general", "--", "sh", "-c", "cat /proc/1/comm; exit 8")
+		"--target=main", "--container=doctor", "--profile=general", "--", "sh", "-c", lookAround)
 	pod := s.waitPod("patient", "was looked at", time.Minute, func(pod *v1.Pod) string {
 		if len(pod.Status.EphemeralContainerStatuses) == 1 && pod.Status.EphemeralContainerStatuses[0].State.Terminated != nil {
 			return ""
@@ -199,8 +205,8 @@ func debugs(t *testing.T) {
 	if end := pod.Status.EphemeralContainerStatuses[0].State.Terminated; end.ExitCode != 8 {
 		t.Errorf("the ephemeral container ended with %+v", end)
 	}
-	if got := s.kubectl("logs", "patient", "-c", "doctor"); got != "faults\n" {
-		t.Errorf("process 1 in the ephemeral container is %q, not the one of the container that it looks at", got)
+	if got := s.kubectl("logs", "patient", "-c", "doctor"); got != "faults\na cgroup of its own\n" {
+		t.Errorf("the ephemeral container sees %q as process 1, not the container that it looks at, or shares its cgroup", got)
 	}
 	if c := containerStatus(pod, "main"); c.State.Running == nil || c.RestartCount != 0 {
 		t.Errorf("the container that was looked at is %+v", c)

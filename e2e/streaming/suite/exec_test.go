@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -175,6 +177,46 @@ func TestExecEndsWithItsProcessWhoeverHoldsItsOutput(t *testing.T) {
 		out, _, how := c.exec(t, via, nil, "sh", "-c", "sleep 1000 & echo begun")
 		if how != nil || out != "begun\n" {
 			t.Errorf("%q, %v", out, how)
+		}
+	})
+}
+
+// Where cgroups are cheap: everywhere but on v2 with controllers. Nothing of it may stay.
+func TestExecHasACgroupOfItsOwn(t *testing.T) {
+	c := target.run(t, shape{})
+	ofContainer := func() (found []string) {
+		for _, mount := range hierarchies() {
+			_ = filepath.WalkDir(mount+cgroup, func(path string, entry os.DirEntry, err error) error {
+				if err == nil && entry.IsDir() && strings.Contains(path, c.id) {
+					found = append(found, path)
+				}
+				return nil
+			})
+		}
+		return found
+	}
+	before := ofContainer()
+	if len(before) == 0 {
+		t.Fatal("the container's cgroup is not found")
+	}
+	onEach(t, func(t *testing.T, via transport) {
+		in, keys := io.Pipe()
+		shown := &screen{}
+		o := remotecommand.StreamOptions{Stdin: in, Stdout: shown}
+		address := c.execURL(t, o, "sh", "-c", "cat /proc/self/cgroup; echo ready; cat")
+		over := make(chan error, 1)
+		go func() { over <- via.stream(context.Background(), address, o) }()
+		shown.shows(t, "ready")
+		during := ofContainer()
+		if len(during) <= len(before) || !strings.Contains(shown.String(), "exec") {
+			t.Errorf("cgroups %q before, %q during; the exec says %q", before, during, shown)
+		}
+		_ = keys.Close()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+		if !until(func() bool { return len(ofContainer()) == len(before) }) {
+			t.Errorf("cgroups %q before, %q after", before, ofContainer())
 		}
 	})
 }

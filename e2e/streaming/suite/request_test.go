@@ -257,26 +257,59 @@ func TestRequestsSpeakTheOlderWebSocketProtocols(t *testing.T) {
 
 func TestRequestsForwardPortsOverChannels(t *testing.T) {
 	c := target.serve(t, "echo", ":7001")
-	reply, err := c.daemon.runtime.PortForward(context.Background(), &cri.PortForwardRequest{PodSandboxId: c.pod, Port: []int32{7001, 7999}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := (&tapped{}).websocket(t, reply.Url, "v4.channel.k8s.io")
-	got := map[byte]string{}
-	_ = client.WriteMessage(gorilla.BinaryMessage, []byte("\x00hello"))
-	for len(got[0]) < 7 || !strings.Contains(got[3], "refused") {
-		_, message, err := client.ReadMessage()
+	address := func(ports ...int32) string {
+		reply, err := c.daemon.runtime.PortForward(context.Background(), &cri.PortForwardRequest{PodSandboxId: c.pod, Port: ports})
 		if err != nil {
-			t.Fatalf("%v; got %q", err, got)
+			t.Fatal(err)
 		}
-		got[message[0]] += string(message[1:])
+		return reply.Url
 	}
-	for channel, port := range map[byte]uint16{0: 7001, 1: 7001, 2: 7999, 3: 7999} {
-		if len(got[channel]) < 2 || binary.LittleEndian.Uint16([]byte(got[channel])) != port {
-			t.Errorf("channel %d begins with %q", channel, got[channel])
+	for _, protocol := range []string{"", "v4.channel.k8s.io", "v5.channel.k8s.io", "v4.base64.channel.k8s.io"} {
+		t.Run(protocol, func(t *testing.T) {
+			var offered []string
+			if protocol != "" {
+				offered = []string{protocol}
+			}
+			client := (&tapped{}).websocket(t, address(7001, 7999), offered...)
+			got := map[byte]string{}
+			text := strings.Contains(protocol, "base64")
+			if text {
+				_ = client.WriteMessage(gorilla.TextMessage, []byte("0"+base64.StdEncoding.EncodeToString([]byte("hello"))))
+			} else {
+				_ = client.WriteMessage(gorilla.BinaryMessage, []byte("\x00hello"))
+			}
+			for len(got[0]) < 7 || !strings.Contains(got[3], "refused") {
+				_, message, err := client.ReadMessage()
+				if err != nil {
+					t.Fatalf("%v; got %q", err, got)
+				}
+				channel, part := message[0], message[1:]
+				if text {
+					channel -= '0'
+					if part, err = base64.StdEncoding.DecodeString(string(part)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got[channel] += string(part)
+			}
+			for channel, port := range map[byte]uint16{0: 7001, 1: 7001, 2: 7999, 3: 7999} {
+				if len(got[channel]) < 2 || binary.LittleEndian.Uint16([]byte(got[channel])) != port {
+					t.Errorf("channel %d begins with %q", channel, got[channel])
+				}
+			}
+			if got[0][2:] != "hello" {
+				t.Errorf("%q came back", got[0][2:])
+			}
+		})
+	}
+	t.Run("more ports than channels", func(t *testing.T) {
+		client := (&tapped{}).websocket(t, address(7001, 7001, 7001, 7001, 7001, 7001), "v4.base64.channel.k8s.io")
+		if _, message, err := client.ReadMessage(); err == nil {
+			t.Errorf("it says %q", message)
 		}
-	}
-	if got[0][2:] != "hello" {
-		t.Errorf("%q came back", got[0][2:])
-	}
+		_, err := c.daemon.runtime.PortForward(context.Background(), &cri.PortForwardRequest{PodSandboxId: c.pod, Port: make([]int32, 128)})
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "128 ports") {
+			t.Errorf("128 ports: %v", err)
+		}
+	})
 }

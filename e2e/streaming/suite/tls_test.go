@@ -97,6 +97,37 @@ func TestTlsHasACertificateOfItsOwnMaking(t *testing.T) {
 	if address := c.execURL(t, remotecommand.StreamOptions{Stdout: &screen{}}, "true"); !strings.HasPrefix(address, "https://127.0.0.1:") {
 		t.Error(address)
 	}
+	c.shakesHands(t, "TLS 1.1", false, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+	c.shakesHands(t, "TLS 1.2", true, &tls.Config{MaxVersion: tls.VersionTLS12})
+	c.shakesHands(t, "TLS 1.3", true, &tls.Config{MinVersion: tls.VersionTLS13})
+	c.shakesHands(t, "a cipher without authentication of its own", false, ciphers(tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA))
+	c.shakesHands(t, "an AEAD cipher", true, ciphers(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256))
+}
+
+func ciphers(only uint16) *tls.Config {
+	return &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{only}}
+}
+
+func (c container) shakesHands(t *testing.T, what string, wanted bool, config *tls.Config) {
+	t.Helper()
+	target, err := url.Parse(c.execURL(t, remotecommand.StreamOptions{Stdout: &screen{}}, "true"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.InsecureSkipVerify = true
+	connection, err := tls.Dial("tcp", target.Host, config)
+	if err == nil {
+		connection.Close()
+	}
+	if (err == nil) != wanted {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
+func TestTlsSpeaksTheCiphersThatAreConfigured(t *testing.T) {
+	c := tlsDaemon(t, "tls-ciphers", "ciphers = \"ECDHE-ECDSA-AES256-GCM-SHA384\"\n").run(t, shape{host: true})
+	c.shakesHands(t, "another", false, ciphers(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256))
+	c.shakesHands(t, "the one configured", true, ciphers(tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384))
 }
 
 func TestTlsWantsCertificatesAndReadsItsOwnAnew(t *testing.T) {
@@ -115,6 +146,19 @@ func TestTlsWantsCertificatesAndReadsItsOwnAnew(t *testing.T) {
 	o := remotecommand.StreamOptions{Stdout: &screen{}}
 	if err := transports[0].stream(context.Background(), c.execURL(t, o, "true"), o); err == nil {
 		t.Error("a client without a certificate is served")
+	}
+	stranger, _ := issue(t, 5, nil)
+	forged, forgedKey := issue(t, 6, stranger)
+	foreign := transport{"", func(address string) (remotecommand.Executor, error) {
+		target, err := url.Parse(address)
+		if err != nil {
+			return nil, err
+		}
+		return remotecommand.NewSPDYExecutor(&rest.Config{TLSClientConfig: rest.TLSClientConfig{
+			CAData: ca.pem, CertData: forged.pem, KeyData: forgedKey}}, "POST", target)
+	}}
+	if err := foreign.stream(context.Background(), c.execURL(t, o, "true"), o); err == nil {
+		t.Error("a client with a certificate of another authority is served")
 	}
 	target, err := url.Parse(c.execURL(t, o, "true"))
 	if err != nil {
