@@ -105,7 +105,7 @@ bool OomLedger::Claim(const Exec& exec) {
   return counter_decides && !exec.killed_by_us && kills() > exec.kills_before;
 }
 
-std::string OomLedger::ScopeOf(const KernelVictim* victim) const {
+std::string OomLedger::ScopeOf(const KernelVictim* victim, const LimitsMet& met) const {
   if (victim != nullptr && victim->global) return "node";
   if (victim != nullptr && victim->oom_memcg) {
     if (NamesCgroup(*victim->oom_memcg, setup_.cgroup, true)) return "container";
@@ -114,10 +114,13 @@ std::string OomLedger::ScopeOf(const KernelVictim* victim) const {
   }
   if (oom_here_) return "container";
   if (oom_in_pod_) return "pod";
+  // A limit's kill needs that limit reached; reclaim mends what reached it, too. So only one that alone was
+  // reached is named.
+  if (victim != nullptr && !met.above && met.container != met.pod) return met.container ? "container" : "pod";
   return "unknown";
 }
 
-OomEvidence OomLedger::Judge(const base::ExitStatus& status, bool killed_by_us) const {
+OomEvidence OomLedger::Judge(const base::ExitStatus& status, bool killed_by_us, const LimitsMet& met) const {
   OomEvidence oom;
   if (!armed_) return oom;
   const bool sigkill = status.signaled && status.code == SIGKILL;
@@ -146,7 +149,7 @@ OomEvidence OomLedger::Judge(const base::ExitStatus& status, bool killed_by_us) 
   oom.child_kills = oom.verdict && oom.kills > 0 ? oom.kills - 1 : oom.kills;
   if (oom.verdict && oom.kills == 0) oom.kills = 1;
   if (decisive == nullptr && !oom.verdict && last_) decisive = &*last_;
-  if (oom.kills > 0) oom.scope = ScopeOf(decisive);
+  if (oom.kills > 0) oom.scope = ScopeOf(decisive, met);
   if (decisive != nullptr) oom.victim = OomVictim{decisive->comm, decisive->pid, decisive->rss_bytes};
   return oom;
 }

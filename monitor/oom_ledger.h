@@ -28,6 +28,12 @@ class OomLedger {
   static constexpr std::int64_t kSettleNs = 8'000'000;
   static constexpr std::size_t kMostLines = 64;
 
+  // v1: whose limit the memory has reached at all, as far as its peak tells, of the container, its pod and
+  // the cgroups above.
+  struct LimitsMet {
+    bool container = false, pod = false, above = false;
+  };
+
   struct Setup {
     std::string cgroup;  // "/kubepods/…/<id>"
     std::string pod_cgroup;
@@ -54,7 +60,7 @@ class OomLedger {
 
   // PID 1 ended. `killed_by_us`: SIGKILL was ours. Fills verdict, evidence, scope, victim and counts (limits
   // and peaks are the caller's).
-  OomEvidence Judge(const base::ExitStatus& status, bool killed_by_us) const;
+  OomEvidence Judge(const base::ExitStatus& status, bool killed_by_us, const LimitsMet& met) const;
   struct Exec {
     std::int64_t pid = 0;
     std::int64_t began_ns = 0;  // monotonic; lines before it are of another process with that pid
@@ -76,7 +82,7 @@ class OomLedger {
   };
   Owner OwnerOf(const KernelVictim& victim) const;
   void DropGuesses();
-  std::string ScopeOf(const KernelVictim* victim) const;
+  std::string ScopeOf(const KernelVictim* victim, const LimitsMet& met) const;
 
   Setup setup_;
   bool armed_ = false;

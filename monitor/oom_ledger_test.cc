@@ -56,14 +56,19 @@ class Story {
     pod_oom_local_ = 1 + pod;
     return *this;
   }
+  Story& Met(bool container, bool pod, bool above) {
+    met_ = {container, pod, above};
+    return *this;
+  }
   OomEvidence End(const base::ExitStatus& status = kKilled, bool by_us = false) {
-    return ledger_.Judge(status, by_us);
+    return ledger_.Judge(status, by_us, met_);
   }
   OomLedger& ledger() { return ledger_; }
 
  private:
   OomLedger ledger_;
   std::uint64_t oom_local_ = 1, pod_oom_local_ = 1;
+  OomLedger::LimitsMet met_;
 };
 
 TEST(OomLedger, ItsOwnLineConvictsTheFirstProcess) {
@@ -145,6 +150,21 @@ TEST(OomLedger, NamesTheLevelWhoseLimitItWas) {
   // v2 without the line.
   EXPECT_EQ(Story().Levels(1, 0).At(0, {Victim(100, "", "")}, 1, true).End().scope, "container");
   EXPECT_EQ(Story().Levels(0, 1).At(0, {Victim(100, "", "")}, 1, true).End().scope, "pod");
+}
+
+TEST(OomLedger, OnV1TheOnlyLimitThatWasReachedIsNamed) {
+  const auto scope = [](bool container, bool pod, bool above) {
+    return Story().Met(container, pod, above).At(0, {Victim(100, "", "")}, 1, true).End().scope;
+  };
+  EXPECT_EQ(scope(true, false, false), "container");
+  EXPECT_EQ(scope(false, true, false), "pod");
+  EXPECT_EQ(scope(true, true, false), "unknown") << "one of them may have been mended by reclaim";
+  EXPECT_EQ(scope(true, false, true), "unknown");
+  EXPECT_EQ(scope(false, false, false), "unknown");
+  // The kernel's own word is better, and without its line even the kind of kill is not known.
+  EXPECT_EQ(Story().Met(true, false, false).At(0, {Victim(100, "/pod/c", "/pod")}, 1, true).End().scope,
+            "pod");
+  EXPECT_EQ(Story(false).Met(true, false, false).At(0, {}, 1, true).End().scope, "unknown");
 }
 
 TEST(OomLedger, WithoutTheLogOnlyGrowthSinceTheLastLookCounts) {

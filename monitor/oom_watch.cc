@@ -164,6 +164,27 @@ OomLedger::Look OomWatch::Read(bool dying) {
   return look;
 }
 
+// By the peaks. The kernel charges in batches of 64 pages (mm/memcontrol.c, MEMCG_CHARGE_BATCH), so a limit
+// may be reached that much below it. A pod's peak is as old as the pod.
+OomLedger::LimitsMet OomWatch::ReadLimitsMet() const {
+  if (host_.version() == cgroupfs::Version::kV2) return {};  // memory.events.local tells
+  const auto met = [](const cgroupfs::Cgroup* cgroup) {
+    constexpr std::uint64_t kBatch = 64 * 4096;
+    if (cgroup == nullptr) return false;
+    const auto stats = cgroup->ReadStats();
+    return stats && stats->memory.limit_bytes &&
+           stats->memory.peak_bytes.value_or(*stats->memory.limit_bytes) + kBatch >=
+               *stats->memory.limit_bytes;
+  };
+  OomLedger::LimitsMet limits{met(container_.get()), met(pod_.get()), false};
+  for (auto end = pod_cgroup_.rfind('/'); end != std::string::npos && end > 0 && !limits.above;
+       end = pod_cgroup_.rfind('/', end - 1)) {
+    const auto above = host_.At(pod_cgroup_.substr(0, end));
+    limits.above = above && met(above->get());
+  }
+  return limits;
+}
+
 void OomWatch::Look() {
   if (!ledger_.armed() || ended_) return;
   ledger_.Add(Read(false));
@@ -189,13 +210,20 @@ OomEvidence OomWatch::Judge(const base::ExitStatus& status, bool killed_by_us,
   if (!ledger_.armed()) return {};
   ledger_.Add(Read(true));
   ended_ = true;
-  OomEvidence oom = ledger_.Judge(status, killed_by_us);
+  const OomLedger::LimitsMet met = ReadLimitsMet();
+  OomEvidence oom = ledger_.Judge(status, killed_by_us, met);
+  const bool either = oom.scope == "unknown" && oom.victim && met.container && met.pod && !met.above;
+  if (either) oom.scope = "pod";  // told below if it is the same limit
   if (oom.kills > 0) ReadScope(oom.scope == "pod" ? pod_.get() : container_.get(), oom);
   // A pod of one limited container has that container's limit, and the kernel names the one that it charged
   // first. The number is the same; the limit that somebody wrote down is the container's.
   if (oom.scope == "pod" && oom.limit_bytes && memory_limit &&
       static_cast<std::int64_t>(*oom.limit_bytes) == *memory_limit) {
     oom.scope = "container";
+    ReadScope(container_.get(), oom);
+  } else if (either) {
+    oom.scope = "unknown";
+    oom.limit_bytes.reset();
     ReadScope(container_.get(), oom);
   }
   if (oom.scope == "container" && !oom.limit_bytes && memory_limit && *memory_limit > 0) {

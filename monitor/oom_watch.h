@@ -45,6 +45,7 @@ class OomWatch {
   base::Result<void> WatchLegacy(const std::string& dir);
   bool FirstProcessDying() const;
   OomLedger::Look Read(bool dying);
+  OomLedger::LimitsMet ReadLimitsMet() const;
 
   Loop& loop_;
   const cgroupfs::Host& host_;
