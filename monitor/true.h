@@ -7,16 +7,17 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <string_view>
+
 namespace berth::monitor {
 
-// Exit status 0, and "filtered" in FILE if this process' system calls are filtered: only who runs inside can
-// tell on every kernel and for every OCI runtime. argv[0] is "true".
+// Exit status 0, and in FILE "filtered" if this process' system calls are filtered, else "free": only who
+// runs inside can tell on every kernel and for every OCI runtime. argv[0] is "true".
 inline int TrueMain(int argc, char** argv) {
-  if (argc < 2 || prctl(PR_GET_SECCOMP) != SECCOMP_MODE_FILTER) return 0;
+  if (argc < 2) return 0;
+  const std::string_view word = prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER ? "filtered" : "free";
   const int fd = open(argv[1], O_WRONLY | O_CLOEXEC);
-  constexpr char kWord[] = "filtered";
-  constexpr ssize_t kLength = sizeof kWord - 1;
-  return fd >= 0 && write(fd, kWord, kLength) == kLength ? 0 : 1;
+  return fd >= 0 && write(fd, word.data(), word.size()) == static_cast<ssize_t>(word.size()) ? 0 : 1;
 }
 
 }  // namespace berth::monitor

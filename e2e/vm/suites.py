@@ -9,6 +9,7 @@ import time
 import xml.etree.ElementTree as xml
 
 LINE = re.compile(r"\[ *(RUN|OK|FAILED|SKIPPED) *\] ([^\s,(]+\.[^\s,(]+)")
+SKIPPED = 77  # a program's status when it lacks what it needs, as ctest is told, too
 # GoogleTest's fixtures of whole suites and of the program fail outside of any test.
 OUTSIDE = re.compile(r"^\S+:\d+: Failure$", re.MULTILINE)
 
@@ -20,6 +21,7 @@ class Suite:
     argv: list
     seconds: int
     labels: list
+    env: dict
 
 
 @dataclasses.dataclass
@@ -31,8 +33,10 @@ class Case:
     output: str = ""
 
     def reason(self):
-        """Why it was skipped: the words of GTEST_SKIP."""
+        """Why it was skipped: the words of GTEST_SKIP, or of a program that skips as a whole."""
         lines = self.output.splitlines()
+        if self.name == "program":
+            return " ".join(lines[-1:])
         starts = [i for i, line in enumerate(lines) if line.endswith(": Skipped")]
         return " ".join(line for i in starts for line in lines[i + 1:i + 2] if line)
 
@@ -50,7 +54,8 @@ def listed(build):
         if "e2e" not in labels:  # one case of a program: the program is the suite
             argv = argv[:1]
         name = test["name"] if "e2e" in labels else os.path.basename(argv[0])
-        suites.setdefault(name, Suite(name, argv, int(properties.get("TIMEOUT", 1800)), labels))
+        suites.setdefault(name, Suite(name, argv, int(properties.get("TIMEOUT", 1800)), labels,
+                                       dict(entry.split("=", 1) for entry in properties.get("ENVIRONMENT", []))))
     return list(suites.values())
 
 
@@ -93,6 +98,9 @@ class Output:
         if self.running:
             self.running.output += f"the program ended within this test: {why}\n"
             self.end("failed")
+        elif not self.cases and result.status == SKIPPED:
+            self.cases.append(Case(self.suite, "program", "skipped", output="\n".join(self.outside) + "\n"))
+            self.on_case(self.cases[-1])
         elif not self.cases or (result.status != 0 and all(case.verdict != "failed" for case in self.cases)):
             self.cases.append(Case(self.suite, "program", "failed", output="\n".join(self.outside[-60:]) + f"\n{why}\n"))
             self.on_case(self.cases[-1])
@@ -109,7 +117,7 @@ def run(vm, suite, log_file, on_case, filters=None, env=None, factor=1):
             log.write(data)
             log.flush()
             output.feed(data)
-        result = vm.run(argv, seconds=suite.seconds * factor, env=env, on_output=feed,
+        result = vm.run(argv, seconds=suite.seconds * factor, env=suite.env | (env or {}), on_output=feed,
                         scope="berth-" + re.sub(r"\W", "-", suite.name))
     output.finish(result)
     return output.cases
