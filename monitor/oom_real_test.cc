@@ -70,9 +70,10 @@ TEST_P(OomTest, TheFirstProcessKilledAtOnce) {
     pod.Run(id, {"name", "hungry", "eat", "100"}, Limit(20 * kMiB));
     const ExitRecord record = pod.Wait(id);
     ExpectOomKilled(record, "kernel log");
-    EXPECT_THAT(record.message,
-                ContainsRegex("^out of memory: killed hungry \\(host pid [0-9]+, rss [12][0-9]\\.[0-9] MiB\\) at "
-                              "the container limit of 20\\.0 MiB; peak 20\\.0 MiB; kill 1 of this container$"));
+    EXPECT_THAT(
+        record.message,
+        ContainsRegex("^out of memory: killed hungry \\(host pid [0-9]+, rss [12][0-9]\\.[0-9] MiB\\) at "
+                      "the container limit of 20\\.0 MiB; peak 20\\.0 MiB; kill 1 of this container$"));
     EXPECT_EQ(record.oom.child_kills, 0U);
   });
 }
