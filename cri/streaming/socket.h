@@ -22,8 +22,8 @@ class Socket {
   using lowest_layer_type = Tcp::lowest_layer_type;
   using next_layer_type = Tcp;
 
-  // Plain without a context. `place` is let go with the connection.
-  Socket(Tcp tcp, std::shared_ptr<boost::asio::ssl::context> context, std::shared_ptr<void> place)
+  // Plain without a context. `place` (a server's; a client has none) is let go with the connection.
+  Socket(Tcp tcp, std::shared_ptr<boost::asio::ssl::context> context, std::shared_ptr<void> place = nullptr)
       : place_(std::move(place)), tcp_(std::move(tcp)), context_(std::move(context)) {
     if (context_ != nullptr) tls_ = std::make_unique<Tls>(tcp_, *context_);
   }
