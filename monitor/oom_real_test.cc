@@ -64,6 +64,16 @@ class OomTest : public ::testing::TestWithParam<RuntimeUnderTest> {
   }
 };
 
+// Until the monitor has charged the kills so far to children. An exec that ends by SIGKILL makes it look, and
+// the second look comes later than OomLedger::kSettleNs after the first.
+void Settle(TestPod& pod, const std::string& id) {
+  for (const char* exec : {"-look", "-look-again"}) {
+    const ExecExit exit = pod.Exec(id, id + exec, {"sleep", "20", "kill", "9"});
+    EXPECT_EQ(exit.exit_code, 137);
+    EXPECT_FALSE(exit.oom_killed);
+  }
+}
+
 TEST_P(OomTest, TheFirstProcessKilledAtOnce) {
   TestPod pod(GetParam());
   Each(pod, [&](const std::string& id) {
@@ -155,7 +165,7 @@ TEST_P(OomTest, AChildKilledThenKilledFromTheHost) {
     const Started started = pod.Run(
         id, {"eat-child", "100", "wait-child", "print", "child gone\n", "sleep", "100000"}, Limit(20 * kMiB));
     ASSERT_TRUE(Eventually([&] { return !pod.Log(id).empty(); }));
-    ::usleep(100'000);
+    Settle(pod, id);
     ::kill(started.pid, SIGKILL);
     const ExitRecord record = pod.Wait(id);
     EXPECT_EQ(record.reason, "Error") << record.message;
@@ -266,7 +276,7 @@ TEST_P(OomTest, WithoutTheKernelLogAnEarlierChildsKillIsNoEvidence) {
     const Started started = pod.Run(
         id, {"eat-child", "100", "wait-child", "print", "child gone\n", "sleep", "100000"}, Limit(20 * kMiB));
     ASSERT_TRUE(Eventually([&] { return !pod.Log(id).empty(); }));
-    ::usleep(1'200'000);  // the last sample is taken a second after the kernel's wake-up
+    Settle(pod, id);
     ::kill(started.pid, SIGKILL);
     const ExitRecord record = pod.Wait(id);
     EXPECT_EQ(record.reason, "Error") << record.message;

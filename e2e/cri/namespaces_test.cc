@@ -111,6 +111,7 @@ TEST(Namespaces, TheEndOfOneContainerLeavesASharedPidNamespaceAlone) {
   const Pod pod(config);
   const Container stays = Container::Run(pod, In(cri::POD, Server()));
   const Container leaves = Container::Run(pod, In(cri::POD, Server()));
+  leaves.WaitLine("ready");  // no init of its own namespace: before it listens a SIGTERM ends it
   leaves.Stop(5);
   EXPECT_EQ(leaves.Status().exit_code(), 0);
   EXPECT_EQ(stays.Sh("echo still here"), "still here");
