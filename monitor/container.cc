@@ -266,6 +266,7 @@ void Container::Forgettable() {
   auto waiting = std::move(when_forgettable_);
   when_forgettable_.clear();
   for (auto& then : waiting) context_.loop.Post(std::move(then));
+  context_.loop.Post(context_.container_gone);
 }
 
 bool Container::WhenForgettable(std::function<void()> then) {

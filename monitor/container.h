@@ -43,6 +43,7 @@ class Container {
   // Once exited and cleaned up: nothing refers to it any more and it can be dropped. Runs `then` when that is
   // so; false while it lives.
   bool WhenForgettable(std::function<void()> then);
+  bool forgettable() const { return cleaned_; }
 
   const StartRequest& request() const { return request_; }
   const RuntimeProgram& program() const { return program_; }

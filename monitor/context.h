@@ -25,6 +25,8 @@ struct Context {
   // The process that held the pod's PID namespace is dead or dying: the kernel kills all others in it, and
   // lets its end be seen only after theirs.
   std::function<bool()> holder_gone;
+  // A container has ended for good: told, recorded, deleted at the OCI runtime.
+  std::function<void()> container_gone;
 };
 
 struct ReplyError {

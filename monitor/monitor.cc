@@ -55,7 +55,8 @@ Monitor::Monitor(Loop& loop, Reaper& reaper, const cgroupfs::Host& cgroups, Serv
                options_.pod_id,
                options_.kernel_log,
                [this](const Json& event) { Broadcast(event); },
-               [this] { return HolderGone(); }} {}
+               [this] { return HolderGone(); },
+               [this] { EndIfLast(); }} {}
 
 Monitor::~Monitor() {
   if (listening_) loop_.Unwatch(listening_.get());
@@ -184,6 +185,7 @@ void Monitor::OnStart(const Peer&, const Json& json, Fds, Reply reply) {
   if (const auto wrong = WhatIsWrong(request); !wrong.empty()) return reply.failed({kErrInvalid, "", wrong});
   if (Find(request.container_id) != nullptr)
     return reply.failed({kErrInvalid, "", "container '" + request.container_id + "' was started before"});
+  if (leaving_) return reply.failed({kErrFailed, "", "the pod's monitor is ending"});
   const std::string id = request.container_id;
   auto container = std::make_unique<Container>(context_, std::move(request));
   Container* raw = container.get();
@@ -317,16 +319,29 @@ void Monitor::OnShutdown(const Peer&, const Json&, Fds, Reply reply) {
     const std::string name = id;
     container->WhenForgettable([this, name, reply] {
       containers_.erase(name);
-      if (containers_.empty()) Leave(reply);
+      if (containers_.empty()) Leave([reply] { reply.ok({}, {}); });
     });
   }
-  if (containers_.empty()) Leave(reply);
+  if (containers_.empty()) Leave([reply] { reply.ok({}, {}); });
 }
 
-void Monitor::Leave(Reply reply) {
-  EndHolder([this, reply] {
+void Monitor::EndAfterContainers() {
+  ending_ = true;
+  EndIfLast();
+}
+
+void Monitor::EndIfLast() {
+  if (!ending_ || leaving_) return;
+  const bool waits = std::any_of(containers_.begin(), containers_.end(),
+                                 [](const auto& c) { return !c.second->forgettable(); });
+  if (!waits) Leave([] {});
+}
+
+void Monitor::Leave(const std::function<void()>& told) {
+  leaving_ = true;
+  EndHolder([this, told] {
     BERTH_FAULT_POINT("monitor.leave");
-    reply.ok({}, {});
+    told();
     ::unlink((options_.pod_dir + "/" + kSocketName).c_str());
     ::unlink((options_.pod_dir + "/monitor.pid").c_str());
     loop_.Post([this] { loop_.Stop(); });

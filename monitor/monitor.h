@@ -27,6 +27,9 @@ class Monitor {
   ~Monitor();
   // Listens; the caller runs the loop, which a shutdown request stops.
   base::Result<void> Listen();
+  // The node shuts down: stops the loop as soon as no container is left to wait for. Their ends are on disk
+  // then, the OCI runtime has cleaned up after them and the holder is gone.
+  void EndAfterContainers();
 
  private:
   using Json = nlohmann::json;
@@ -57,7 +60,8 @@ class Monitor {
   void OnShutdown(const Peer& peer, const Json& request, Fds fds, Reply reply);
   void OnPing(const Peer& peer, const Json& request, Fds fds, Reply reply);
   void EndHolder(std::function<void()> then);
-  void Leave(Reply reply);
+  void EndIfLast();
+  void Leave(const std::function<void()>& told);
   void RestSoon();
   Json DescribeHolder() const;
   bool HolderGone() const;
@@ -77,6 +81,8 @@ class Monitor {
   std::map<std::string, RunningExec> execs_;
   std::optional<base::Child> holder_;
   bool holder_died_ = false;
+  bool ending_ = false;   // no later than its last container
+  bool leaving_ = false;  // takes nothing on any more
   std::uint64_t holder_ticks_ = 0;
   std::function<void()> when_holder_ended_;
   Loop::TimerId resting_ = 0;

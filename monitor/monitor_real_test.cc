@@ -291,6 +291,32 @@ TEST_P(MonitorTest, TheHolderOutlivesContainersAndDiesWithThePod) {
   EXPECT_THAT(pod.Wait("b").message, HasSubstr("held the pod's shared PID namespace died"));
 }
 
+TEST_P(MonitorTest, AtTheNodesShutdownItEndsAfterItsLastContainer) {
+  TestPod pod(GetParam());
+  const auto holder = pod.client().Holder({pod.dir() + "/pod/ns/pid", {}, 0, ""}, Soon());
+  ASSERT_TRUE(holder.ok()) << holder.status();
+  pod.Run("short", {"trap", "15", "3", "print", "ready\n", "sleep", "100000"});
+  pod.Run("long", {"trap", "15", "4", "print", "ready\n", "sleep", "100000"});
+  ASSERT_TRUE(Eventually([&] { return !pod.Log("short").empty() && !pod.Log("long").empty(); }));
+  const auto listed = pod.client().List(Soon());
+  ASSERT_TRUE(listed.ok());
+  ::kill(pod.monitor_pid(), SIGTERM);
+  for (const auto& container : listed->containers) {
+    if (container.id == "short") ::kill(container.pid, SIGTERM);
+  }
+  EXPECT_EQ(pod.Wait("short").exit_code, 3);
+  ASSERT_TRUE(pod.client().Forget("short", Soon()).ok()) << "it waits for the other";
+  EXPECT_TRUE(base::OpenProcess(*holder).ok());
+  pod.Disconnect();  // as berthd, which is gone before
+  for (const auto& container : listed->containers) {
+    if (container.id == "long") ::kill(container.pid, SIGTERM);
+  }
+  ASSERT_TRUE(pod.MonitorEnds());
+  EXPECT_FALSE(base::OpenProcess(*holder).ok());
+  EXPECT_EQ(pod.Record("long").exit_code, 4);
+  EXPECT_TRUE(pod.Pids("long").empty());
+}
+
 TEST_P(MonitorTest, PinsNamespacesWithoutAProcess) {
   TestPod pod(GetParam());
   PinOptions options;

@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,6 +73,29 @@ base::Result<int> LockPidFile(const std::string& dir) {
   return fd->Release();
 }
 
+// Blocked for good, so that it is read from a descriptor; children begin with an empty mask.
+sigset_t NodeShutsDown() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGTERM);
+  return set;
+}
+
+base::Result<base::UniqueFd> EndAtSignal(Loop& loop, Monitor& monitor) {
+  const sigset_t set = NodeShutsDown();
+  base::UniqueFd signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals) return base::SyscallFailed(errno, "signalfd");
+  const int fd = signals.get();
+  auto watched = loop.Watch(fd, EPOLLIN, [fd, &monitor](std::uint32_t) {
+    signalfd_siginfo info;
+    while (::read(fd, &info, sizeof info) > 0) {
+    }
+    monitor.EndAfterContainers();
+  });
+  if (!watched) return watched.TakeError();
+  return signals;
+}
+
 base::Result<void> Serve(const Arguments& arguments) {
   if (auto locked = LockPidFile(arguments.serve.pod_dir); !locked) return locked.TakeError();
   auto cgroups = cgroupfs::Host::Detect();
@@ -82,6 +106,8 @@ base::Result<void> Serve(const Arguments& arguments) {
   if (auto opened = reaper.Open(); !opened) return opened;
   Monitor monitor(loop, reaper, **cgroups, arguments.serve);
   if (auto listening = monitor.Listen(); !listening) return listening;
+  const auto signals = EndAtSignal(loop, monitor);
+  if (!signals) return signals.error();
   Tell(arguments.ready_fd, "ready " + std::to_string(::getpid()) + "\n");
   if (arguments.ready_fd >= 0) ::close(arguments.ready_fd);
   loop.Run();
@@ -105,8 +131,9 @@ int ServeMain(int argc, char** argv) {
   }
   ::umask(022);
   ::fcntl(arguments.ready_fd, F_SETFD, FD_CLOEXEC);
-  for (const int signal : {SIGTERM, SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2})
-    ::signal(signal, SIG_IGN);
+  const sigset_t shutdown = NodeShutsDown();
+  ::sigprocmask(SIG_BLOCK, &shutdown, nullptr);
+  for (const int signal : {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2}) ::signal(signal, SIG_IGN);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   ::prctl(PR_SET_NAME, "berth-monitor");
   if (::chdir("/") != 0) return 1;

@@ -13,6 +13,7 @@
 #include "cgroupfs/cgroup.h"
 #include "cgroupfs/testing/delegated.h"
 #include "monitor/birth.h"
+#include "monitor/testing/wait.h"
 
 namespace berth::monitor::testing {
 namespace {
@@ -147,6 +148,14 @@ ClientEvents TestPod::Events() {
     dropped_[id] = bytes;
   };
   return events;
+}
+
+bool TestPod::MonitorEnds() {
+  const auto gone = [this] { return !base::OpenProcess(monitor_).ok(); };
+  if (!Eventually(gone)) return false;
+  client_.reset();
+  hub_.reset();
+  return true;
 }
 
 TestPod::~TestPod() {

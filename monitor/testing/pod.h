@@ -72,6 +72,8 @@ class TestPod {
   Hub& hub() { return *hub_; }
   Client& client() { return *client_; }
   void Disconnect() { client_.reset(); }
+  // Waits until the monitor has ended by itself: false when it does not.
+  bool MonitorEnds();
   void Connect();
   bool HolderExited() const { return holder_exited_; }
   std::uint64_t Dropped(const std::string& id);
