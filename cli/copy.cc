@@ -182,16 +182,21 @@ absl::Status Unpack(int fd, const std::string& base, const fs::path& target) {
     if (!ours)
       return absl::InternalError(absl::StrCat("the container sends '", name, "', which was not asked for"));
     const bool symlink = kind == AE_IFLNK;
-    if ((kind != AE_IFREG && kind != AE_IFDIR && !symlink) ||
+    // A tar entry of a hard link says what it links to, and may not say what that is.
+    const char* link = ::archive_entry_hardlink(entry);
+    if ((kind != AE_IFREG && kind != AE_IFDIR && !symlink && link == nullptr) ||
         (symlink && LeadsElsewhere(::archive_entry_symlink(entry)))) {
       std::cerr << "berth: left out: " << Printable(name)
                 << (symlink ? " (a link that leads elsewhere)\n" : " (no file or directory)\n");
       continue;
     }
     ::archive_entry_set_pathname(entry, (target.string() + name.substr(base.size())).c_str());
-    if (const char* link = ::archive_entry_hardlink(entry)) {
+    if (link != nullptr) {
       const std::string to = link;
-      if (to.rfind(base + "/", 0) != 0) continue;
+      if (to.rfind(base + "/", 0) != 0 || LeadsElsewhere(to)) {
+        std::cerr << "berth: left out: " << Printable(name) << " (a link that leads elsewhere)\n";
+        continue;
+      }
       ::archive_entry_set_hardlink(entry, (target.string() + to.substr(base.size())).c_str());
     }
     ::archive_entry_set_perm(entry, ::archive_entry_perm(entry) & 0777);

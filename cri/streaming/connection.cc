@@ -48,7 +48,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void OnRequest();
   void Answer(HttpResponse response, std::function<void(bool sent)> then);
   void Refuse(HttpResponse response);
-  void Accept(Ticket ticket, Upgrade upgrade);
+  void Accept(Ticket ticket, const Upgrade& upgrade);
   void Close();
 
   const std::shared_ptr<Socket> socket_;
@@ -133,7 +133,7 @@ void Connection::Refuse(HttpResponse response) {
   });
 }
 
-void Connection::Accept(Ticket ticket, Upgrade upgrade) {
+void Connection::Accept(Ticket ticket, const Upgrade& upgrade) {
   std::string early(static_cast<const char*>(buffer_.data().data()), buffer_.size());
   buffer_.clear();
   if (upgrade.transport == Transport::kSpdy) {

@@ -7,13 +7,16 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -29,14 +32,21 @@ type ran struct {
 	code     int
 }
 
+// mustEnd kills a program that does not end, so that a test of it ends too.
+func mustEnd(cmd *exec.Cmd) *time.Timer {
+	return time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+}
+
 func (d *daemon) runs(t *testing.T, stdin string, arguments ...string) ran {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd := d.berth(arguments...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	defer mustEnd(cmd).Stop()
+	_ = cmd.Wait()
 	return ran{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
 }
 
@@ -132,7 +142,8 @@ func (w *terminal) hosts(t *testing.T, cmd *exec.Cmd) chan error {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	timer := mustEnd(cmd)
+	go func() { ended <- cmd.Wait(); timer.Stop() }()
 	return ended
 }
 
@@ -183,6 +194,7 @@ func TestBerthAttachShowsAndFeeds(t *testing.T) {
 	_, _ = io.WriteString(keys, "hello\n")
 	shown.shows(t, "got hello")
 	_ = keys.Close() // stdin_once: the container's input ends
+	defer mustEnd(cmd).Stop()
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
@@ -243,6 +255,11 @@ func TestBerthPortForwardCarriesConnections(t *testing.T) {
 		}
 	}
 	errs.shows(t, "refused")
+	if connection, err := net.Dial("tcp", nobody); err != nil {
+		t.Errorf("berth port-forward ended with a connection: %v", err)
+	} else {
+		_ = connection.Close()
+	}
 	if got := target.runs(t, "", "port-forward", "0123456789", "7001"); got.code != 1 || !strings.Contains(got.err, "0123456789") {
 		t.Errorf("a pod that is not there: %+v", got)
 	}
@@ -299,10 +316,14 @@ func TestBerthCopiesTreesBothWays(t *testing.T) {
 	if got := target.runs(t, "", "cp", source, c.id+":/tmp"); got.code != 0 {
 		t.Fatalf("there: %+v", got)
 	}
+	if got := c.says(t, "ln", "/tmp/source/a", "/tmp/source/hard"); got != "" {
+		t.Fatal(got)
+	}
 	if got := target.runs(t, "", "cp", c.id+":/tmp/source", filepath.Join(dir, "back")); got.code != 0 {
 		t.Fatalf("back: %+v", got)
 	}
 	want, got := tree(t, source), tree(t, filepath.Join(dir, "back"))
+	want["hard"] = want["a"]
 	if fmt.Sprint(want) != fmt.Sprint(got) {
 		t.Errorf("sent    %v\ncame back %v", want, got)
 	}
@@ -316,7 +337,7 @@ func TestBerthCopiesTreesBothWays(t *testing.T) {
 	if got := target.runs(t, "", "cp", c.id+":/no/such", dir); got.code != 1 || !strings.Contains(got.err, "such") {
 		t.Errorf("what is not there: %+v", got)
 	}
-	if got := target.runs(t, "", "cp", source, dir); got.code != 1 {
+	if got := target.runs(t, "", "cp", source, dir); got.code != 1 || !strings.Contains(got.err, "CONTAINER:PATH") {
 		t.Errorf("no container: %+v", got)
 	}
 }
@@ -331,7 +352,8 @@ func TestBerthCopiesNothingElsewhere(t *testing.T) {
 			{Name: "wanted/out", Typeflag: tar.TypeSymlink, Linkname: "/tmp"}, {Name: "wanted/up/file", Typeflag: tar.TypeReg, Mode: 0o644}},
 		"a hard link from elsewhere": {{Name: "wanted/", Typeflag: tar.TypeDir, Mode: 0o755},
 			{Name: "wanted/passwd", Typeflag: tar.TypeLink, Linkname: "wanted/../../secret"}},
-		"a device": {{Name: "wanted/", Typeflag: tar.TypeDir, Mode: 0o755}, {Name: "wanted/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3, Mode: 0o666}},
+		"through a link that is there": {{Name: "wanted/beside/file", Typeflag: tar.TypeReg, Mode: 0o644}},
+		"a device":                     {{Name: "wanted/", Typeflag: tar.TypeDir, Mode: 0o755}, {Name: "wanted/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3, Mode: 0o666}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := target.run(t, shape{})
@@ -345,7 +367,12 @@ func TestBerthCopiesNothingElsewhere(t *testing.T) {
 			_ = w.Close()
 			dir := t.TempDir()
 			place := filepath.Join(dir, "place")
-			if err := os.Mkdir(place, 0o755); err != nil {
+			for _, made := range []string{filepath.Join(place, "wanted"), filepath.Join(dir, "beside")} {
+				if err := os.MkdirAll(made, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Symlink(filepath.Join(dir, "beside"), filepath.Join(place, "wanted/beside")); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("secret"), 0o600); err != nil {
@@ -360,7 +387,7 @@ func TestBerthCopiesNothingElsewhere(t *testing.T) {
 				t.Error("nothing is said about it")
 			}
 			for found, what := range tree(t, dir) {
-				regular := found == "." || found == "secret" || found == "place" || found == "place/wanted"
+				regular := slices.Contains([]string{".", "secret", "beside", "place", "place/wanted", "place/wanted/beside"}, found)
 				inside := strings.HasPrefix(found, "place/wanted/up") && !strings.Contains(what, "->") // a directory of ours
 				if !regular && !inside {
 					t.Errorf("%s: %s", found, what)

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -271,6 +272,7 @@ func TestRequestsForwardPortsOverChannels(t *testing.T) {
 				offered = []string{protocol}
 			}
 			client := (&tapped{}).websocket(t, address(7001, 7999), offered...)
+			_ = client.SetReadDeadline(time.Now().Add(patience))
 			got := map[byte]string{}
 			text := strings.Contains(protocol, "base64")
 			if text {
@@ -300,11 +302,20 @@ func TestRequestsForwardPortsOverChannels(t *testing.T) {
 			if got[0][2:] != "hello" {
 				t.Errorf("%q came back", got[0][2:])
 			}
+			if protocol != "v5.channel.k8s.io" {
+				return
+			}
+			// Its own: the end of one direction, answered with the end of the other.
+			_ = client.WriteMessage(gorilla.BinaryMessage, []byte("\xff\x00"))
+			if _, message, err := client.ReadMessage(); string(message) != "\xff\x00" {
+				t.Errorf("the end of the input is answered with %q, %v", message, err)
+			}
 		})
 	}
 	t.Run("more ports than channels", func(t *testing.T) {
 		client := (&tapped{}).websocket(t, address(7001, 7001, 7001, 7001, 7001, 7001), "v4.base64.channel.k8s.io")
-		if _, message, err := client.ReadMessage(); err == nil {
+		_ = client.SetReadDeadline(time.Now().Add(patience))
+		if _, message, err := client.ReadMessage(); err == nil || os.IsTimeout(err) {
 			t.Errorf("it says %q", message)
 		}
 		_, err := c.daemon.runtime.PortForward(context.Background(), &cri.PortForwardRequest{PodSandboxId: c.pod, Port: make([]int32, 128)})
