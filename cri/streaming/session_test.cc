@@ -70,6 +70,7 @@ class CommandSessionTest : public testing::Test {
     while (!there()) io_.run_one();
   }
   void LeaveClient() { client_->events.gone(absl::CancelledError("it left")); }
+  void TearDown() override { client_->events = {}; }  // a client that is closed lets its session go
 
   Seen seen_;
   base::Executor executor_{4, "test"};
