@@ -36,7 +36,6 @@ std::uint64_t Mask(const std::string& hex) {
   return absl::SimpleHexAtoi(hex, &mask) ? mask : 0;
 }
 
-// Go's names, which images, CRI and Docker's profiles use.
 bool SwapAccounting(const cgroupfs::Host& cgroups) {
   const std::string root = cgroups.MemoryDir("/");
   if (root.empty()) return false;
