@@ -21,7 +21,13 @@ import (
 
 func limitedDaemon(t *testing.T, name, more string) *daemon {
 	t.Helper()
-	d, err := startDaemon(name, "[streaming]\n"+more)
+	return daemonWith(t, name, "[streaming]\n"+more)
+}
+
+// daemonWith starts a berthd with these tables in its configuration, and an image; both go with the test.
+func daemonWith(t *testing.T, name, config string) *daemon {
+	t.Helper()
+	d, err := startDaemon(name, config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,15 +75,7 @@ func replace(t *testing.T, path string, content []byte) {
 
 func tlsDaemon(t *testing.T, name, more string) *daemon {
 	t.Helper()
-	d, err := startDaemon(name, "[streaming.tls]\nenabled = true\n"+more)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(d.stop)
-	if err := d.importImage("busybox"); err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return daemonWith(t, name, "[streaming.tls]\nenabled = true\n"+more)
 }
 
 func TestTlsHasACertificateOfItsOwnMaking(t *testing.T) {
