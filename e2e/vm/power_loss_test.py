@@ -234,7 +234,9 @@ def main():
                     with open(f"{out}/journal-{number}.txt", "w", encoding="utf-8") as file:
                         file.write(loss.node.journal())
                 failed += bool(wrong)
-            print("at last it serves: " + ("; ".join(loss.first()) or "yes"))
+            last = loss.first()
+            print("at last it serves: " + ("; ".join(last) or "yes"))
+            failed += bool(last)
             vm.power_off()
     finally:
         machine.drop_disks(out)
