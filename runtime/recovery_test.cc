@@ -268,7 +268,7 @@ TEST_F(RecoveryTest, WhatAPowerLossTookFromTheDatabaseIsTakenFromTheFiles) {
   Options places;
   places.root = dir_.path() + "/root";
   for (const std::string id : {"made", "half", "now"}) {
-    PodRecord pod = PodOf(id);
+    PodRecord pod = PodOf(id, Dead());  // it is undone, and what lives of it is killed
     if (id != "now") pod.boot_id = pod.monitor.boot_id = "an earlier boot";
     PodRecord row = pod;
     row.stage = PodStage::kCreating;
