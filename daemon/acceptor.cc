@@ -27,17 +27,22 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const std::string& pa
                                                    sizeof address.sun_path - 1, " bytes; set grpc.socket"));
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  std::unique_ptr<Acceptor> acceptor(new Acceptor);
-  acceptor->stop_.Reset(::eventfd(0, EFD_CLOEXEC));
-  if (!acceptor->stop_) return base::SyscallError(errno, "eventfd");
-  acceptor->listener_.Reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!acceptor->listener_) return base::SyscallError(errno, "socket");
-  const int fd = acceptor->listener_.get();
+  base::UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!listener) return base::SyscallError(errno, "socket");
+  const int fd = listener.get();
   if (::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     return base::SyscallError(errno, absl::StrCat("bind '", path, "'"));
   // Before anybody can connect.
   if (::chmod(path.c_str(), 0600) != 0) return base::SyscallError(errno, absl::StrCat("chmod '", path, "'"));
   if (::listen(fd, SOMAXCONN) != 0) return base::SyscallError(errno, absl::StrCat("listen at '", path, "'"));
+  return Adopt(std::move(listener));
+}
+
+absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Adopt(base::UniqueFd listener) {
+  std::unique_ptr<Acceptor> acceptor(new Acceptor);
+  acceptor->listener_ = std::move(listener);
+  acceptor->stop_.Reset(::eventfd(0, EFD_CLOEXEC));
+  if (!acceptor->stop_) return base::SyscallError(errno, "eventfd");
   return acceptor;
 }
 

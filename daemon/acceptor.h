@@ -22,11 +22,14 @@ class Acceptor {
 
   // Listens at `path` (mode 0600: root only). What lies there was removed by the caller.
   static absl::StatusOr<std::unique_ptr<Acceptor>> Listen(const std::string& path);
+  // At a socket that listens already.
+  static absl::StatusOr<std::unique_ptr<Acceptor>> Adopt(base::UniqueFd listener);
   ~Acceptor();  // takes no further connection; returns when the last `take` has
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
 
-  // Once. Connections that came since Listen were kept waiting.
+  int listener() const { return listener_.get(); }
+  // Once. Connections that came since the socket listens were kept waiting.
   void Start(Take take);
 
  private:

@@ -19,6 +19,7 @@
 #include "cri/services.h"
 #include "daemon/grpc_threads.h"
 #include "daemon/host.h"
+#include "daemon/kept_socket.h"
 #include "daemon/server.h"
 #include "daemon/watchdog.h"
 #include "image/image.h"
@@ -37,6 +38,7 @@ constexpr int kMaxWorkers = 512;
 
 // In the order of making; taken apart in the reverse order.
 struct Parts {
+  base::UniqueFd kept_socket;
   base::UniqueFd root_lock, state_lock;
   std::string monitor_program, unpack_program;
   std::shared_ptr<const cgroupfs::Host> cgroups;
@@ -185,7 +187,8 @@ absl::Status Listen(const Config& config, Parts* parts) {
   services.push_back(cri::MakeRuntimeService(backend));
   services.push_back(cri::MakeImageService(backend));
   services.push_back(cri::MakeOperatorService(backend));
-  BERTH_ASSIGN_OR_RETURN(parts->server, Server::Start(config.grpc.socket, std::move(services)));
+  BERTH_ASSIGN_OR_RETURN(
+      parts->server, Server::Start(config.grpc.socket, std::move(services), std::move(parts->kept_socket)));
   return absl::OkStatus();
 }
 
@@ -209,6 +212,7 @@ absl::Status Open(const Config& config, Parts* parts) {
 
 absl::Status Serve(const Config& config, StopSignals& stop) {
   Parts parts;
+  parts.kept_socket = TakeKeptSocket(config.grpc.socket);
   BERTH_RETURN_IF_ERROR(Open(config, &parts));
   stop.Serving();
   base::LogInfo("serving",

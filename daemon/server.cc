@@ -16,11 +16,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
-#include "base/fd.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/services.h"
+#include "daemon/kept_socket.h"
 
 namespace berth::daemon {
 namespace {
@@ -65,10 +65,11 @@ void GrpcLog(gpr_log_func_args* args) {
 void RedirectGrpcLog() { gpr_set_log_function(GrpcLog); }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& socket,
-                                                      std::vector<std::unique_ptr<grpc::Service>> services) {
+                                                      std::vector<std::unique_ptr<grpc::Service>> services,
+                                                      base::UniqueFd kept) {
   BERTH_FAULT_POINT("daemon.socket_dir");
   BERTH_RETURN_IF_ERROR(base::ToStatus(base::MakeDirs(socket.substr(0, socket.rfind('/')), 0755)));
-  BERTH_RETURN_IF_ERROR(ClearSocket(socket));
+  if (!kept) BERTH_RETURN_IF_ERROR(ClearSocket(socket));
 
   std::unique_ptr<Server> server(new Server);
   server->socket_ = socket;
@@ -86,9 +87,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& socket,
       grpc::InsecureServerCredentials());
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) return absl::UnavailableError("gRPC does not start");
+  server->kept_ = static_cast<bool>(kept);
   BERTH_FAULT_POINT("daemon.listen");
-  BERTH_ASSIGN_OR_RETURN(server->acceptor_, Acceptor::Listen(socket));
+  BERTH_ASSIGN_OR_RETURN(server->acceptor_,
+                         kept ? Acceptor::Adopt(std::move(kept)) : Acceptor::Listen(socket));
   BERTH_FAULT_POINT("daemon.listening");
+  if (!server->kept_) server->kept_ = KeepSocket(server->acceptor_->listener());
   server->acceptor_->Start([connections = server->connections_.get()](base::UniqueFd fd) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
     connection.fd = fd.Release();
@@ -109,7 +113,7 @@ void Server::Stop() {
   server_->Wait();
   server_.reset();
   connections_.reset();
-  if (!listened) return;
+  if (!listened || kept_) return;
   BERTH_FAULT_POINT("daemon.socket_remove");
   ::unlink(socket_.c_str());
 }

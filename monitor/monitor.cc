@@ -166,6 +166,7 @@ void Monitor::OnHolder(const Peer&, const Json& json, Fds, Reply reply) {
   const auto request = json.get<HolderRequest>();
   if (holder_) return reply.ok(DescribeHolder(), {});  // once: a retry joins
   if (!IsAbsolute(request.pin)) return reply.failed({kErrInvalid, "", "pin is no absolute path"});
+  if (leaving_) return reply.failed({kErrFailed, "", "the pod's monitor is ending"});
   auto started = StartHolder(options_.holder_program, request);
   if (!started) return reply.failed({kErrFailed, "holder", started.error().Message()});
   holder_ = std::move(*started);
@@ -175,7 +176,7 @@ void Monitor::OnHolder(const Peer&, const Json& json, Fds, Reply reply) {
     holder_died_ = true;
     const char* key = reaped.status.signaled ? "signal" : "exit_code";
     Broadcast({{"event", "holder_exited"}, {key, reaped.status.code}});
-    if (when_holder_ended_) loop_.Post(std::exchange(when_holder_ended_, nullptr));
+    if (leaving_) loop_.Post([this] { Left(); });
   });
   reply.ok(DescribeHolder(), {});
 }
@@ -303,12 +304,6 @@ void Monitor::OnForget(const Peer&, const Json& json, Fds, Reply reply) {
   if (!ended) reply.failed({kErrBusy, "", "container '" + id + "' has not ended"});
 }
 
-void Monitor::EndHolder(std::function<void()> then) {
-  if (!holder_) return then();
-  when_holder_ended_ = std::move(then);
-  (void)base::PidfdSignal(holder_->pidfd.get(), SIGKILL);
-}
-
 void Monitor::OnShutdown(const Peer&, const Json&, Fds, Reply reply) {
   for (const auto& [id, container] : containers_) {
     if (container->state() != Container::State::kExited)
@@ -337,15 +332,19 @@ void Monitor::EndIfLast() {
   if (!waits) Leave([] {});
 }
 
-void Monitor::Leave(const std::function<void()>& told) {
-  leaving_ = true;
-  EndHolder([this, told] {
-    BERTH_FAULT_POINT("monitor.leave");
-    told();
-    ::unlink((options_.pod_dir + "/" + kSocketName).c_str());
-    ::unlink((options_.pod_dir + "/monitor.pid").c_str());
-    loop_.Post([this] { loop_.Stop(); });
-  });
+void Monitor::Leave(std::function<void()> told) {
+  when_left_.push_back(std::move(told));
+  if (std::exchange(leaving_, true)) return;  // a request and the node's shutdown may both ask for it
+  if (!holder_) return Left();
+  (void)base::PidfdSignal(holder_->pidfd.get(), SIGKILL);
+}
+
+void Monitor::Left() {
+  BERTH_FAULT_POINT("monitor.leave");
+  for (const auto& told : when_left_) told();
+  ::unlink((options_.pod_dir + "/" + kSocketName).c_str());
+  ::unlink((options_.pod_dir + "/monitor.pid").c_str());
+  loop_.Post([this] { loop_.Stop(); });
 }
 
 void Monitor::OnPing(const Peer&, const Json&, Fds, Reply reply) { reply.ok({}, {}); }

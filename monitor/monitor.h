@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "monitor/connection.h"
 #include "monitor/container.h"
@@ -59,9 +60,10 @@ class Monitor {
   void OnForget(const Peer& peer, const Json& request, Fds fds, Reply reply);
   void OnShutdown(const Peer& peer, const Json& request, Fds fds, Reply reply);
   void OnPing(const Peer& peer, const Json& request, Fds fds, Reply reply);
-  void EndHolder(std::function<void()> then);
   void EndIfLast();
-  void Leave(const std::function<void()>& told);
+  // Ends the holder, tells all who asked, and ends.
+  void Leave(std::function<void()> told);
+  void Left();
   void RestSoon();
   Json DescribeHolder() const;
   bool HolderGone() const;
@@ -84,7 +86,7 @@ class Monitor {
   bool ending_ = false;   // no later than its last container
   bool leaving_ = false;  // takes nothing on any more
   std::uint64_t holder_ticks_ = 0;
-  std::function<void()> when_holder_ended_;
+  std::vector<std::function<void()>> when_left_;
   Loop::TimerId resting_ = 0;
 };
 

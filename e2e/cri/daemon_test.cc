@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // berthd as a program of the host: --check, readiness towards a service manager, what containers inherit.
 #include <gmock/gmock.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <future>
 
 #include "e2e/cri/harness/files.h"
@@ -60,11 +63,38 @@ class Manager {
     const timeval patience{60, 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   }
-  ~Manager() { ::close(fd_); }
-  std::string Next() const {
+  ~Manager() {
+    LetGo();
+    ::close(fd_);
+  }
+  // A descriptor that comes along is kept: programs that are started inherit it.
+  std::string Next() {
     char text[4096];
-    const ssize_t got = ::recv(fd_, text, sizeof text, 0);
-    return got < 0 ? "nothing within a minute" : std::string(text, static_cast<size_t>(got));
+    iovec bytes{text, sizeof text};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    msghdr message{};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const ssize_t got = ::recvmsg(fd_, &message, 0);
+    if (got < 0) return "nothing within a minute";
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+      LetGo();
+      std::memcpy(&kept_, CMSG_DATA(header), sizeof kept_);
+    }
+    return std::string(text, static_cast<size_t>(got));
+  }
+  int kept() const { return kept_; }
+  void LetGo() {
+    if (kept_ >= 0) ::close(kept_);
+    kept_ = -1;
+  }
+  // What starts a program as systemd does, with `fd` from its store.
+  static std::vector<std::string> Launcher(int fd) {
+    const std::string from = std::to_string(fd);
+    return {"bash", "-c", "exec 3<&" + from + " " + from + R"(<&-; LISTEN_PID=$$ exec "$@")", "bash"};
   }
   static sockaddr_un Address(const std::string& path) {
     sockaddr_un address{};
@@ -76,14 +106,27 @@ class Manager {
  private:
   std::string path_;
   int fd_;
+  int kept_ = -1;
 };
 
-bool Connects(const std::string& path) {
+// -1 where nobody listens.
+int ConnectTo(const std::string& path) {
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const sockaddr_un address = Manager::Address(path);
-  const bool connected = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
   ::close(fd);
-  return connected;
+  return -1;
+}
+
+bool Connects(const std::string& path) {
+  const int fd = ConnectTo(path);
+  if (fd >= 0) ::close(fd);
+  return fd >= 0;
+}
+
+ino_t InodeOf(const std::string& path) {
+  struct stat facts {};
+  return ::lstat(path.c_str(), &facts) == 0 ? facts.st_ino : 0;
 }
 
 TEST(Berthd, TellsTheServiceManagerThatItIsReadyOnceItServesAndNobodyElseSpeaksToIt) {
@@ -91,11 +134,12 @@ TEST(Berthd, TellsTheServiceManagerThatItIsReadyOnceItServesAndNobodyElseSpeaksT
   DaemonConfig config = Environment::Get().AnotherDaemon("notify");
   MakeDirs(config.dir);
   const std::string notify = config.dir + "/notify";
-  const Manager manager(notify);
+  Manager manager(notify);
   config.environment = {"NOTIFY_SOCKET=" + notify, "INVOCATION_ID=1"};
   const std::string socket = config.dir + "/run/berth.sock";
-  // The first word, and whether the socket took connections at that very moment.
+  // The first word after the socket was handed over, and whether it took connections at that very moment.
   auto ready = std::async(std::launch::async, [&] {
+    manager.Next();
     std::string first = manager.Next();
     const bool connects = Connects(socket);
     return std::pair(std::move(first), connects);
@@ -117,7 +161,68 @@ TEST(Berthd, TellsTheServiceManagerThatItIsReadyOnceItServesAndNobodyElseSpeaksT
   }
   EXPECT_EQ(Environment::Get().daemon().Terminate(), 0);
   EXPECT_THAT(Lines(manager.Next()), Contains("STOPPING=1"));
+  manager.LetGo();
   Environment::Get().daemon().Start();
+}
+
+TEST(Berthd, WhoConnectsBetweenTwoOfThemIsServedByTheNext) {
+  BERTH_NEEDS_OWN_DAEMON();
+  DaemonConfig config = Environment::Get().AnotherDaemon("kept");
+  MakeDirs(config.dir);
+  Manager manager(config.dir + "/notify");
+  config.environment = {"NOTIFY_SOCKET=" + config.dir + "/notify"};
+  const std::string socket = config.dir + "/run/berth.sock";
+  const ScopedDaemon scoped(config);
+  Daemon& daemon = Environment::Get().daemon();
+  EXPECT_THAT(Lines(manager.Next()), testing::ElementsAre("FDSTORE=1", "FDNAME=berth-socket"));
+  ASSERT_GE(manager.kept(), 0);
+  EXPECT_THAT(Lines(manager.Next()), Contains("READY=1"));
+  const ino_t before = InodeOf(socket);
+
+  daemon.Kill9();
+  const int early = ConnectTo(socket);
+  ASSERT_GE(early, 0) << "refused while no berthd was there";
+  daemon.config().launcher = Manager::Launcher(manager.kept());
+  daemon.config().environment.insert(daemon.config().environment.end(),
+                                     {"LISTEN_FDS=1", "LISTEN_FDNAMES=berth-socket"});
+  daemon.Start();
+  pollfd answer{early, POLLIN, 0};
+  EXPECT_EQ(::poll(&answer, 1, 60'000), 1);
+  char frame[9] = {};
+  EXPECT_EQ(::recv(early, frame, sizeof frame, MSG_WAITALL), 9);
+  EXPECT_EQ(frame[3], 4) << "HTTP/2 begins with SETTINGS";
+  ::close(early);
+  EXPECT_EQ(InodeOf(socket), before);
+  EXPECT_THAT(Lines(manager.Next()), Contains("READY=1")) << "what is kept is not handed over again";
+
+  EXPECT_EQ(daemon.Terminate(), 0);
+  EXPECT_THAT(Lines(manager.Next()), Contains("STOPPING=1"));
+  EXPECT_TRUE(Connects(socket)) << "an orderly end leaves the socket to the next";
+  manager.LetGo();  // the service is stopped for good
+  EXPECT_FALSE(Connects(socket));
+  daemon.config().launcher = config.launcher;
+  daemon.config().environment = config.environment;
+  daemon.Start();
+  EXPECT_NE(InodeOf(socket), before) << "nobody kept it: a new one";
+}
+
+TEST(Berthd, ASocketThatWasKeptForAnotherPathIsLetGo) {
+  BERTH_NEEDS_OWN_DAEMON();
+  DaemonConfig config = Environment::Get().AnotherDaemon("moved");
+  MakeDirs(config.dir);
+  Manager manager(config.dir + "/notify");
+  const int other = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  const sockaddr_un address = Manager::Address(config.dir + "/former.sock");
+  ASSERT_EQ(::bind(other, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(other, 5), 0);
+  config.launcher = Manager::Launcher(other);
+  config.environment = {"NOTIFY_SOCKET=" + config.dir + "/notify", "LISTEN_FDS=1",
+                        "LISTEN_FDNAMES=berth-socket"};
+  const ScopedDaemon scoped(config);  // which serves at the path that it was told
+  ::close(other);
+  EXPECT_THAT(Lines(manager.Next()), testing::ElementsAre("FDSTOREREMOVE=1", "FDNAME=berth-socket"));
+  EXPECT_THAT(Lines(manager.Next()), Contains("FDSTORE=1"));
+  EXPECT_FALSE(Connects(config.dir + "/former.sock")) << "berthd holds it no more";
 }
 
 TEST(Berthd, ContainersHaveTheDescriptorLimitThatItWasStartedWith) {
