@@ -60,6 +60,8 @@ function(berth_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE berth_options ${ARG_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
+  # What is tested is optimized in a release; what tests it takes a third less to compile when it is not.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O0>)
   set(labels unit)
   if(name MATCHES "_real_test$")
     set(labels real)

@@ -75,7 +75,7 @@ void Exec::Start(std::vector<base::UniqueFd> fds, Reply reply) {
   options.oom_score_adj = ScoreIn(request_.process_file);
   ::unlink(File(".pid").c_str());
   BERTH_FAULT_POINT("monitor.runtime_exec");
-  kills_before_ = container_.oom().kills();
+  kills_before_ = container_.oom().CountKills();
   began_ns_ = base::MonotonicNs();
   context_.reaper.Hold();
   auto call = RuntimeCall::Start(context_.loop, context_.reaper, options,

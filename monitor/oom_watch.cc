@@ -232,6 +232,11 @@ OomEvidence OomWatch::Judge(const base::ExitStatus& status, bool killed_by_us,
   return oom;
 }
 
+std::uint64_t OomWatch::CountKills() {
+  Look();
+  return ledger_.kills();
+}
+
 bool OomWatch::KilledExec(const OomLedger::Exec& exec) {
   Look();
   return ledger_.Claim(exec);
