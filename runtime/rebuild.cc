@@ -11,6 +11,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "monitor/exit_record.h"
 #include "runtime/core.h"
 
 namespace berth::runtime {
@@ -62,10 +63,23 @@ class Rebuild {
     BERTH_RETURN_IF_ERROR(MoveUnreadableAside());
     BERTH_RETURN_IF_ERROR(TakeNewer());
     BERTH_RETURN_IF_ERROR(FindLost());
-    for (const auto& id : lost_pods_) Restore("pod", id, RestorePod(id));
-    for (const auto& [id, pod_id] : lost_containers_) {
-      if (!without_.contains(pod_id)) Restore("container", id, RestoreContainer(pod_id, id));
+    for (const auto& id : lost_pods_) {
+      if (!HalfMade(id, PodPlaces(places_, id).root, "/pod.json")) {
+        Restore("pod", id, RestorePod(id));
+      } else {
+        BERTH_RETURN_IF_ERROR(UndoPod(id));
+      }
     }
+    for (const auto& [id, pod_id] : lost_containers_) {
+      if (without_.contains(pod_id)) continue;
+      if (!HalfMade(pod_id, ContainerPlaces(places_, pod_id, id).record_dir, "/container.json")) {
+        Restore("container", id, RestoreContainer(pod_id, id));
+      } else {
+        BERTH_RETURN_IF_ERROR(UndoContainer(pod_id, id));
+      }
+    }
+    if (undone_ > 0)
+      base::LogWarning("what was being made when the power went is undone", {{"count", undone_}});
     if (restored_ > 0 || unknown_ > 0)
       base::LogWarning("records made anew from what is on disk",
                        {{"restored", restored_}, {"without a readable file", unknown_}});
@@ -129,6 +143,43 @@ class Rebuild {
       }
     }
     return absl::OkStatus();
+  }
+
+  // Of what was made in its last moments a power loss takes the row, and leaves the file without content or
+  // name (ext4 allocates late). Nothing of that pod is of this boot then, and an end that was told would have
+  // taken the file along to the disk.
+  bool HalfMade(const std::string& pod_id, const std::string& directory, const char* file) const {
+    if (base::Exists(PodPlaces(places_, pod_id).state) ||
+        base::Exists(directory + "/" + monitor::kExitRecordName)) {
+      return false;
+    }
+    const auto text = base::ReadFile(directory + file, kRecordCap);
+    return text.ok() ? text->find_first_not_of('\0') == std::string::npos : base::IsGone(text.error().err);
+  }
+
+  // Recovery undoes what is being made, and finds all of it by its id.
+  absl::Status UndoPod(const std::string& id) {
+    PodRecord record;
+    record.status.id = record.status.config.metadata.name = id;
+    record.status.created_at = base::RealtimeNs();
+    ++undone_;
+    BERTH_FAULT_POINT("runtime.pod_undo");
+    return options_.store->Write([&](store::Transaction& transaction) {
+      return transaction.InsertPod(
+          {id, PodNameKey(record.status.config.metadata), record.status.created_at, Encode(record)});
+    });
+  }
+  absl::Status UndoContainer(const std::string& pod_id, const std::string& id) {
+    ContainerRecord record;
+    record.status.id = record.status.config.metadata.name = id;
+    record.status.pod_id = pod_id;
+    record.status.created_at = base::RealtimeNs();
+    ++undone_;
+    BERTH_FAULT_POINT("runtime.container_undo");
+    return options_.store->Write([&](store::Transaction& transaction) {
+      return transaction.InsertContainer({id, pod_id, ContainerNameKey(pod_id, record.status.config.metadata),
+                                          record.status.created_at, Encode(record)});
+    });
   }
 
   // One that cannot be restored is no reason not to start.
@@ -230,7 +281,7 @@ class Rebuild {
   const Options places_;
   std::set<std::string> lost_pods_, without_;
   std::map<std::string, std::string> lost_containers_;  // id → pod
-  std::int64_t restored_ = 0, unknown_ = 0;
+  std::int64_t restored_ = 0, unknown_ = 0, undone_ = 0;
 };
 
 }  // namespace

@@ -27,8 +27,9 @@ struct RebuildOptions {
 };
 // Before recovery, at every start. Takes from the files what is newer there (after a power loss). Moves
 // records that cannot be read to <root>/quarantine, and makes those, and the ones of directories that have no
-// record, anew from the files; a crash half-way is made up for by the next start. What has no readable file
-// either is named in the log, and `berth fsck` finds what is left of it on the host. (A directory outlives
+// record, anew from the files; a crash half-way is made up for by the next start. What a power loss left
+// without record and file is recorded as being made, so that recovery undoes it. What has no readable file
+// otherwise is named in the log, and `berth fsck` finds what is left of it on the host. (A directory outlives
 // its record only when the database was lost: removal erases it first.)
 absl::Status RebuildRecords(const RebuildOptions& options);
 

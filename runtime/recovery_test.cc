@@ -303,6 +303,37 @@ TEST_F(RecoveryTest, WhatAPowerLossTookFromTheDatabaseIsTakenFromTheFiles) {
   EXPECT_EQ(Seen("idle")->state, ContainerState::kCreated);
 }
 
+TEST_F(RecoveryTest, WhatWasBeingMadeAsThePowerWentIsUndoneAndWhatIsMerelyUnreadableIsLeft) {
+  const std::string pod(64, 'a'), lost(64, 'b'), here(64, 'c');
+  const std::string empty(64, '1'), nameless(64, '2'), zeroes(64, '3'), torn(64, '4'), ended(64, '5');
+  Have(PodOf(pod, Dead()));
+  const auto file = [&](const std::string& id) { return RecordDir(pod, id) + "/container.json"; };
+  for (const auto& id : {empty, nameless, zeroes, torn, ended}) {
+    ASSERT_TRUE(base::MakeDirs(RecordDir(pod, id)).ok());
+    if (id != nameless) {
+      ASSERT_TRUE(base::WriteFile(file(id), "").ok());
+    }
+  }
+  ASSERT_TRUE(base::WriteFile(file(zeroes), std::string(100, '\0')).ok());
+  ASSERT_TRUE(base::WriteFile(file(torn), "{\"id").ok());
+  HaveExit(pod, ended, 3);
+  for (const auto& id : {lost, here}) {
+    ASSERT_TRUE(base::MakeDirs(dir_.path() + "/root/pods/" + id).ok());
+    ASSERT_TRUE(base::WriteFile(dir_.path() + "/root/pods/" + id + "/pod.json", "").ok());
+  }
+  ASSERT_TRUE(base::MakeDirs(dir_.path() + "/run/pods/" + here).ok());  // it is of this boot
+  ASSERT_TRUE(RebuildRecords({dir_.path() + "/root", dir_.path() + "/run", &store_}).ok());
+  BeginAndRecover();
+  for (const auto& id : {empty, nameless, zeroes}) {
+    EXPECT_EQ(Seen(id), nullptr);
+    EXPECT_TRUE(Eventually([&] { return !base::Exists(RecordDir(pod, id)); })) << id;
+  }
+  EXPECT_TRUE(Eventually([&] { return !base::Exists(dir_.path() + "/root/pods/" + lost); }));
+  for (const auto& id : {torn, ended}) EXPECT_TRUE(base::Exists(RecordDir(pod, id))) << id;
+  EXPECT_TRUE(base::Exists(dir_.path() + "/root/pods/" + here));
+  EXPECT_NE(SeenPod(pod), nullptr);
+}
+
 TEST_F(RecoveryTest, KnowsARebootByTheBootIdAndGivesTheAddressesBack) {
   PodRecord pod = PodOf("p");
   pod.boot_id = pod.monitor.boot_id = "an earlier boot";

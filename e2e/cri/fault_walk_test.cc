@@ -54,6 +54,8 @@ const std::map<std::string, std::string>& Unreachable() {
       {"runtime.monitor_kill", "a monitor that does not shut down"},
       {"runtime.pin_target", "a container in another's PID namespace"},
       {"runtime.record_take_newer", "after a power loss"},
+      {"runtime.container_undo", "after a power loss"},
+      {"runtime.pod_undo", "after a power loss"},
       {"runtime.recover_pod", "a start with pods: only the starts after a crash"},
       {"runtime.silent_monitor_kill", "a monitor that does not answer"},
       {"runtime.stub_kill", "a record that cannot be read"},
