@@ -26,6 +26,23 @@ RATE = 50  # lines a second
 WORK = "/root/service"
 LOG = "/var/log/pods/beat-%d/c%d.log"
 MONITOR_OF = "/run/berth/pods/%s/monitor.pid"
+# Connects again and again until it is told to end, then says how often, and what it was refused with.
+KNOCK = """import signal, socket, sys, time
+times, refused = 0, []
+def end(*_):
+    print(times, *sorted(set(refused)))
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+while True:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect("/run/berth/berth.sock")
+        except OSError as error:
+            refused.append(type(error).__name__)
+    times += 1
+    time.sleep(0.01)
+"""
+the_issues_count_only = unittest.skipUnless(node.full(), "with tools/test --full")
 
 
 class Service(unittest.TestCase):
@@ -85,6 +102,16 @@ class Service(unittest.TestCase):
         # JSON of protobuf leaves out what is 0, and that is READY.
         return {pod.get("state", "SANDBOX_READY") for pod in self.node.pods()}
 
+    def knock(self):
+        self.node.put(f"{WORK}/knock.py", KNOCK)
+        self.node.shell("cd $1; setsid python3 knock.py >knocked 2>&1 </dev/null & echo $! >$1/knock.pid", WORK)
+
+    def nobody_was_refused(self):
+        said = self.node.shell("cd $1; pid=$(cat knock.pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.1; done; "
+                               "cat knocked", WORK).split()
+        self.assertGreater(int(said[0]), 10)
+        self.assertEqual(said[1:], [], "between two berthds the socket stays")
+
     def property(self, name):
         return self.vm.must(["systemctl", "show", "--value", "-p", name, "berthd"]).strip()
 
@@ -97,6 +124,7 @@ class Service(unittest.TestCase):
         self.beat()
         self.node.start()
         self.all_is_as_before()
+        self.knock()
         self.vm.must(["systemctl", "restart", "berthd"], seconds=node.PATIENCE)
         self.all_is_as_before()
         killed = self.property("MainPID")
@@ -104,8 +132,10 @@ class Service(unittest.TestCase):
         self.node.wait("systemd to start it again",
                        f"p=$(systemctl show --value -p MainPID berthd); [ $p != {killed} ] && berth version >/dev/null 2>&1")
         self.all_is_as_before()
+        self.nobody_was_refused()
         self.node.berth("exec", self.node.containers()["c1"][3], "--", "/faults", "say", "exec works")
 
+    @the_issues_count_only
     def test_a_berthd_that_hangs_is_ended_by_the_watchdog_and_started_again(self):
         hung = self.property("MainPID")
         self.vm.must(["kill", "-STOP", hung])
@@ -115,6 +145,7 @@ class Service(unittest.TestCase):
         self.assertIn("Watchdog timeout", self.node.journal())
         self.all_is_as_before()
 
+    @the_issues_count_only
     def test_systemd_never_gives_up_on_it(self):
         # A package that is broken for a while: each start fails at once. By default the sixth in ten seconds is the last.
         before = int(self.property("NRestarts"))
@@ -125,12 +156,16 @@ class Service(unittest.TestCase):
         self.node.wait("a start that works", "berth version >/dev/null 2>&1")
         self.all_is_as_before()
 
+    @the_issues_count_only
     def test_upgrade_and_downgrade_keep_pods_running(self):
         if not OLDER:
             self.skipTest("needs BERTH_OLDER, what e2e/upgrade/build wrote")
         for place in [*OLDER, BUILD + "/bin"]:  # down, and up again
+            # Down with stop and start: what systemd keeps of the socket, older ones take for another berthd's.
+            verbs = ["restart"] if place.startswith(BUILD) else ["stop", "start"]
             self.node.install_programs(place)
-            self.vm.must(["systemctl", "restart", "berthd"], seconds=node.PATIENCE)
+            for verb in verbs:
+                self.vm.must(["systemctl", verb, "berthd"], seconds=node.PATIENCE)
             self.node.shell('cmp "$1" /proc/$(systemctl show --value -p MainPID berthd)/exe', place + "/berthd")
             self.all_is_as_before()
             new = max(self.running) + 1
@@ -139,6 +174,7 @@ class Service(unittest.TestCase):
             self.pids[new] = self.init_pids()[new]
         self.all_is_as_before()
 
+    @the_issues_count_only
     def test_a_monitor_that_is_killed_for_memory_takes_only_its_own_pod_along(self):
         victim, others = self.running[0], self.running[1:]
         pod = next(pod["id"] for pod in self.node.pods() if pod["metadata"]["name"] == f"beat-{victim}")
