@@ -42,7 +42,6 @@ while True:
     times += 1
     time.sleep(0.01)
 """
-the_issues_count_only = unittest.skipUnless(node.full(), "with tools/test --full")
 
 
 class Service(unittest.TestCase):
@@ -135,7 +134,6 @@ class Service(unittest.TestCase):
         self.nobody_was_refused()
         self.node.berth("exec", self.node.containers()["c1"][3], "--", "/faults", "say", "exec works")
 
-    @the_issues_count_only
     def test_a_berthd_that_hangs_is_ended_by_the_watchdog_and_started_again(self):
         hung = self.property("MainPID")
         self.vm.must(["kill", "-STOP", hung])
@@ -145,7 +143,6 @@ class Service(unittest.TestCase):
         self.assertIn("Watchdog timeout", self.node.journal())
         self.all_is_as_before()
 
-    @the_issues_count_only
     def test_systemd_never_gives_up_on_it(self):
         # A package that is broken for a while: each start fails at once. By default the sixth in ten seconds is the last.
         before = int(self.property("NRestarts"))
@@ -156,7 +153,6 @@ class Service(unittest.TestCase):
         self.node.wait("a start that works", "berth version >/dev/null 2>&1")
         self.all_is_as_before()
 
-    @the_issues_count_only
     def test_upgrade_and_downgrade_keep_pods_running(self):
         if not OLDER:
             self.skipTest("needs BERTH_OLDER, what e2e/upgrade/build wrote")
@@ -174,7 +170,6 @@ class Service(unittest.TestCase):
             self.pids[new] = self.init_pids()[new]
         self.all_is_as_before()
 
-    @the_issues_count_only
     def test_a_monitor_that_is_killed_for_memory_takes_only_its_own_pod_along(self):
         victim, others = self.running[0], self.running[1:]
         pod = next(pod["id"] for pod in self.node.pods() if pod["metadata"]["name"] == f"beat-{victim}")
