@@ -40,7 +40,7 @@ while True:
         except OSError as error:
             refused.append(type(error).__name__)
     times += 1
-    time.sleep(0.01)
+    time.sleep(0.1)
 """
 
 
