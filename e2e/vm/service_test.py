@@ -164,10 +164,12 @@ class Service(unittest.TestCase):
                 self.vm.must(["systemctl", verb, "berthd"], seconds=node.PATIENCE)
             self.node.shell('cmp "$1" /proc/$(systemctl show --value -p MainPID berthd)/exe', place + "/berthd")
             self.all_is_as_before()
-            new = max(self.running) + 1
-            self.run_pod(new)
-            self.running = range(1, new + 1)
-            self.pids[new] = self.init_pids()[new]
+        # Not under the older ones: the first protocol's left NOTIFY_SOCKET to crun, which could not start a second container
+        # under systemd. What their pods become is looked at on the host (e2e/cri, Upgrade).
+        new = max(self.running) + 1
+        self.run_pod(new)
+        self.running = range(1, new + 1)
+        self.pids[new] = self.init_pids()[new]
         self.all_is_as_before()
 
     def test_a_monitor_that_is_killed_for_memory_takes_only_its_own_pod_along(self):
