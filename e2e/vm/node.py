@@ -61,14 +61,18 @@ class Node:
         self.put("/etc/berth/config.toml", CONFIG)
         self.put("/etc/cni/net.d/10-vm.conflist", CONFLIST)
         self.put("/opt/cni/bin/vm-witness", WITNESS)
-        with open(UNIT, encoding="utf-8") as unit:
-            self.put("/etc/systemd/system/berthd.service", unit.read())
-        self.shell("chmod 755 /opt/cni/bin/vm-witness; systemctl daemon-reload; systemctl enable -q berthd; sync")
+        self.install_unit(UNIT)
+        self.shell("chmod 755 /opt/cni/bin/vm-witness; systemctl enable -q berthd; sync")
 
     def install_programs(self, source):
         """As dpkg does: a new file takes the name of the old one, which goes on as long as it runs."""
         names = [f"{source}/{name}" for name in PROGRAMS if os.path.exists(f"{source}/{name}")]
         self.shell('set -e; for f in "$@"; do cp "$f" /usr/bin/.new; mv /usr/bin/.new "/usr/bin/${f##*/}"; done', *names)
+
+    def install_unit(self, source):
+        with open(source, encoding="utf-8") as unit:
+            self.put("/etc/systemd/system/berthd.service", unit.read())
+        self.vm.must(["systemctl", "daemon-reload"], seconds=PATIENCE)
 
     def start(self):
         self.vm.must(["systemctl", "start", "berthd"], seconds=PATIENCE)

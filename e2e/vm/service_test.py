@@ -156,10 +156,12 @@ class Service(unittest.TestCase):
     def test_upgrade_and_downgrade_keep_pods_running(self):
         if not OLDER:
             self.skipTest("needs BERTH_OLDER, what e2e/upgrade/build wrote")
-        for place in [*OLDER, BUILD + "/bin"]:  # down, and up again
+        for place in [*OLDER, BUILD + "/bin"]:  # down, and up again, each with its unit
             # Down with stop and start: what systemd keeps of the socket, older ones take for another berthd's.
-            verbs = ["restart"] if place.startswith(BUILD) else ["stop", "start"]
+            today = place.startswith(BUILD)
+            verbs = ["restart"] if today else ["stop", "start"]
             self.node.install_programs(place)
+            self.node.install_unit(node.UNIT if today else place + "/../berthd.service")
             for verb in verbs:
                 self.vm.must(["systemctl", verb, "berthd"], seconds=node.PATIENCE)
             self.node.shell('cmp "$1" /proc/$(systemctl show --value -p MainPID berthd)/exe', place + "/berthd")
