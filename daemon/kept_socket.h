@@ -13,7 +13,7 @@ namespace berth::daemon {
 
 // What the berthd before left with systemd, when it listens at `path` and `path` is still there; otherwise an
 // empty one, and what was kept under our name (for a path that is no longer configured, say) is let go of.
-// Once, before the first thread: it takes LISTEN_FDS and the like from the environment.
+// Once, while no other thread reads the environment: it takes LISTEN_FDS and the like from there.
 base::UniqueFd TakeKeptSocket(const std::string& path);
 
 // Gives systemd a duplicate. False: nobody keeps it. Not to be called again for one that was taken: systemd
